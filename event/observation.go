@@ -1,0 +1,53 @@
+package event
+
+import "time"
+
+// The types below are observations: what the data path sees, before anything is
+// made of it. The tracer turns them into events; a capture keeps the packets.
+
+// A Packet is one IP packet, possibly a super-packet, as it crosses the link.
+// It and what it refers to are valid only during the call that tells of it.
+type Packet struct {
+	Time time.Time
+	// From is Client for a packet from the device to the stack, Server for
+	// one that the stack sends.
+	From Side
+	// Views hold the packet from its IP header on, in order.
+	Views [][]byte
+	// Len is the length of all views.
+	Len int
+	// SegmentSize is not 0 for a super-packet: the payload of each segment
+	// that it stands for.
+	SegmentSize int
+	// PartialChecksum is set where the transport checksum covers only the
+	// pseudo-header so far, and is left to the device to complete.
+	PartialChecksum bool
+	// SYNCookie is set on a SYN-ACK for which no endpoint exists: its
+	// sequence number is a cookie (RFC 4987, section 3.6).
+	SYNCookie bool
+}
+
+// An EndpointState is one state of one TCP endpoint of ours.
+type EndpointState struct {
+	Time time.Time
+	Flow Flow
+	// Endpoint tells endpoints with the same flow apart. It is unique in the
+	// run and never 0.
+	Endpoint uint64
+	Old, New State
+	// Call names the call or deadline of ours that led to it, if one did.
+	Call string
+	// Timer is set where Call is a deadline of ours.
+	Timer bool
+}
+
+// A PacketDrop is a segment that was kept from the stack.
+type PacketDrop struct {
+	Time   time.Time
+	Flow   Flow
+	Frame  uint64
+	Reason string
+	// Final is set on a SYN that will not be answered: no connection comes
+	// of it.
+	Final bool
+}

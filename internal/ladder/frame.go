@@ -1,0 +1,299 @@
+package ladder
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"synscope/event"
+)
+
+// header writes who talks with whom and what came of it, then the columns'
+// titles.
+func (p *printer) header() {
+	client, server, name := "?", "?", ""
+	if p.open != nil {
+		client, server = p.open.Client.String(), p.open.Server.String()
+	}
+	if p.hello != nil && p.hello.ServerName != "" {
+		name = escape(p.hello.ServerName, 64, p.Unicode)
+		server = name + " (" + server + ")"
+	}
+	id := fmt.Sprintf("#%d", p.conn)
+	who := id + "  " + p.escape(client) + " > " + p.escape(server)
+	what, st := p.outcome()
+	if columns(who)+3+columns(what) <= p.Width {
+		p.print(line{{who, strong}, {strings.Repeat(" ", p.Width-columns(who)-columns(what)), plain}, {what, st}})
+	} else {
+		hang := strings.Repeat(" ", columns(id)+2)
+		for i, w := range wrap(strings.TrimPrefix(who, id), p.Width-columns(hang)) {
+			p.print(line{{map[bool]string{true: id + "  ", false: hang}[i == 0] + w, strong}})
+		}
+		for _, w := range wrap(what, p.Width-columns(hang)) {
+			p.print(line{{hang + w, st}})
+		}
+	}
+	p.print(nil)
+	title := p.title()
+	pad := (p.inner + 2 - columns(title)) / 2
+	p.print(line{{" " + padLeft("ms", timeWidth) + " " + padLeft("client", stateWidth) + " ", strong},
+		{padRight(strings.Repeat(" ", pad)+title, p.inner+2), faint}, {" server", strong}})
+}
+
+// title stands between the names of the sides: when it was, where it came in,
+// and what was done to it.
+func (p *printer) title() string {
+	ds := []string{p.start.Format("2006-01-02 15:04:05.000")}
+	if p.open != nil && p.open.Device != "" {
+		ds = append(ds, "on "+escape(p.open.Device, 16, false))
+	}
+	if p.open != nil && p.open.Scenario != "" {
+		ds = append(ds, "scenario "+escape(p.open.Scenario, 32, false))
+	}
+	return cut(strings.Join(ds, ", "), p.inner)
+}
+
+// outcome says in a line what came of the connection.
+func (p *printer) outcome() (string, style) {
+	switch {
+	case p.established != nil:
+		return p.session(), good
+	case p.failed != nil:
+		return "TLS failed after " + duration(p.failedAt), failure
+	case p.close != nil && p.close.How == "refused":
+		return "refused", failure
+	case p.close != nil && p.close.How == "dropped":
+		return "no answer", failure
+	case p.close != nil && !p.close.HandshakeDone:
+		return "TCP handshake not completed", failure
+	case p.hello != nil:
+		return "TLS handshake not completed", warning
+	case p.notTLS:
+		return "TCP, not TLS", plain
+	case p.close == nil:
+		return "TCP, still open", plain
+	}
+	if p.close.BytesClient+p.close.BytesServer == 0 {
+		return "TCP, no data", plain
+	}
+	return "TCP, no TLS seen", plain
+}
+
+func (p *printer) session() string {
+	e := p.established
+	ds := []string{e.Version.String(), e.CipherSuite.String()}
+	if e.Group != 0 {
+		ds = append(ds, e.Group.String())
+	}
+	if e.ALPN != "" {
+		ds = append(ds, escape(e.ALPN, 16, p.Unicode))
+	}
+	if e.HelloRetry {
+		ds = append(ds, "hello retry")
+	}
+	switch e.ClientAuth {
+	case "given":
+		ds = append(ds, "client certificate")
+	case "requested":
+		ds = append(ds, "no client certificate")
+	}
+	if e.ECH {
+		ds = append(ds, "ECH")
+	}
+	if e.Resumed {
+		ds = append(ds, "resumed")
+	} else {
+		ds = append(ds, "not resumed")
+	}
+	return strings.Join(append(ds, duration(p.setUp)), ", ")
+}
+
+// footer writes what the whole adds up to; on failure the finding and the hint
+// last.
+func (p *printer) footer() {
+	if p.Explain {
+		if ls := p.lessonsAtEnd(); len(ls) > 0 {
+			p.gap()
+			p.teach(ls)
+		}
+	}
+	p.print(nil)
+	p.remark("ended", p.ending())
+	if c := p.close; c != nil {
+		p.remark("carried", p.traffic(c))
+		p.bars(c)
+	}
+	p.remark("hidden", p.legend())
+	p.remark("note", p.notes())
+	p.finding()
+}
+
+const remarkWidth = 11
+
+// remark is a labelled line of the footer, wrapped.
+func (p *printer) remark(label, s string) {
+	if s == "" {
+		return
+	}
+	for i, w := range wrap(s, p.Width-remarkWidth) {
+		l := strings.Repeat(" ", remarkWidth)
+		if i == 0 {
+			l = padRight("  "+label, remarkWidth)
+		}
+		p.print(line{{l, faint}, {w, plain}})
+	}
+}
+
+func (p *printer) ending() string {
+	c := p.close
+	if c == nil {
+		return "not yet: last event after " + duration(p.last)
+	}
+	var s string
+	switch c.How {
+	case "fin":
+		s = "in order, by FIN from both sides"
+		if p.firstFIN != event.NoSide {
+			s += ", the " + p.firstFIN.String() + " first"
+		}
+	case "rst":
+		s = "by RST" + by(p.closedBy)
+	case "refused":
+		s = "the SYN was answered with RST: nothing listens on this port, or a policy refuses it"
+	case "timeout":
+		s = "by timeout: an endpoint gave up waiting"
+	case "dropped":
+		s = "the SYN was ignored"
+	case "shutdown":
+		s = "the observer stopped while it was open"
+	case "evicted":
+		s = "not followed further: no room"
+	default:
+		s = p.escape(c.How)
+	}
+	if c.TLSCutShort {
+		s += ", without close_notify: nothing proves that all data arrived"
+	}
+	return s + "; " + duration(c.Duration) + " in all"
+}
+
+func by(s event.Side) string {
+	if s == event.NoSide {
+		return ""
+	}
+	return " from the " + s.String()
+}
+
+func (p *printer) traffic(c *event.Close) string {
+	s := fmt.Sprintf("client %s, server %s, %s", size(c.BytesClient), size(c.BytesServer), count(c.SegmentsSeen, "segment"))
+	if c.RTT > 0 {
+		s += ", round trip " + duration(c.RTT)
+	}
+	if c.Retransmits > 0 {
+		s += ", " + count(c.Retransmits, "retransmission")
+	}
+	if c.OutOfOrder > 0 {
+		s += ", " + thousands(c.OutOfOrder) + " out of order"
+	}
+	return s
+}
+
+// bars shows where the time of the handshakes went.
+func (p *printer) bars(c *event.Close) {
+	parts := []struct {
+		name string
+		d    time.Duration
+	}{
+		{"TCP handshake", c.TCPHandshake},
+		{"TLS, waiting for client", c.WaitingClient},
+		{"TLS, waiting for server", c.WaitingServer},
+		{"  of that signing", c.Signing},
+	}
+	if c.WaitingClient+c.WaitingServer == 0 {
+		parts[1].name, parts[1].d = "TLS handshake", c.TLSHandshake
+	}
+	var total time.Duration
+	shown := 0
+	for _, x := range parts[:3] {
+		if x.d > 0 {
+			total += x.d
+			shown++
+		}
+	}
+	label := "  time"
+	for _, x := range parts {
+		if x.d <= 0 {
+			continue
+		}
+		room := p.Width - remarkWidth - 36
+		n := min(max(int(float64(room)*float64(x.d)/float64(total)), 1), room)
+		if shown == 1 {
+			n = 0 // nothing to compare it with
+		}
+		p.print(line{{padRight(label, remarkWidth), faint}, {padRight(x.name, 24) + padLeft(duration(x.d), 10) + "  ", plain},
+			{strings.Repeat(p.bar, n), faint}})
+		label = ""
+	}
+}
+
+// notes counts what was not drawn and explains the marks that were used.
+func (p *printer) notes() string {
+	var ds []string
+	if p.hidden > 0 {
+		ds = append(ds, count(p.hidden, "confirmation")+" by crypto/tls not drawn")
+	}
+	if p.ignored > 0 {
+		ds = append(ds, count(p.ignored, "event")+" of an unknown kind not drawn")
+	}
+	if p.offloaded {
+		ds = append(ds, "\"as n\": a super-packet, n segments on a real wire")
+	}
+	if p.wireOnly {
+		ds = append(ds, "states with ? are implied by the segments, the endpoint itself did not report them")
+	}
+	return strings.Join(ds, "; ")
+}
+
+// legend explains the brackets that were used.
+func (p *printer) legend() string {
+	var ds []string
+	for _, x := range []struct {
+		epoch event.Epoch
+		what  string
+	}{
+		{event.EpochEarly, "(..) early keys"},
+		{event.EpochHandshake, "{..} handshake keys"},
+		{event.EpochEncrypted, "{..} the keys of the session"},
+		{event.EpochApplication, "[..] application keys"},
+	} {
+		if p.epochs[x.epoch] {
+			ds = append(ds, x.what)
+		}
+	}
+	if len(ds) == 0 {
+		return ""
+	}
+	return strings.Join(ds, ", ") + ": who sees only the packets cannot read these"
+}
+
+// finding writes why the handshake failed.
+func (p *printer) finding() {
+	if p.failed == nil {
+		return
+	}
+	p.print(nil)
+	write := func(label, s string, st style) {
+		for _, w := range wrap(p.escape(s), p.Width-remarkWidth) {
+			p.print(line{{padRight(label, remarkWidth), st}, {w, st}})
+			label = ""
+		}
+	}
+	if p.failed.Error != "" && p.failed.Error != p.failed.Cause {
+		write("  error", p.failed.Error, faint)
+	}
+	write("! failed", cmp.Or(p.failed.Cause, "the handshake will not complete"), failure)
+	if p.failed.Hint != "" {
+		write("  hint", p.failed.Hint, strong)
+	}
+}

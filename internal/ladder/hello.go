@@ -1,0 +1,263 @@
+package ladder
+
+import (
+	"fmt"
+	"strings"
+
+	"synscope/event"
+)
+
+// field is a label and its value, wrapped beside it.
+func (p *printer) field(label, value string) []line {
+	return p.labelled(label, wrap(value, p.valueWidth()))
+}
+
+// valueWidth is the width of a field's value.
+func (p *printer) valueWidth() int { return p.text() - 2 - p.labels }
+
+// labelled sets a label beside the first of some lines, or above them where
+// space is scarce.
+func (p *printer) labelled(label string, values []string) []line {
+	var lines []line
+	if p.labels == 0 && len(values) == 1 && columns(label)+2+columns(values[0]) < p.valueWidth() {
+		return append(lines, line{{" " + label + "  ", faint}, {values[0], plain}})
+	}
+	if p.labels == 0 {
+		lines = append(lines, styled(" "+label, faint))
+		label = ""
+	}
+	for _, v := range values {
+		lines = append(lines, line{{"  " + padRight(label, p.labels), faint}, {v, plain}})
+		label = ""
+	}
+	return lines
+}
+
+func (p *printer) clientHello(h *event.ClientHello) []line {
+	var lines []line
+	say := func(label, value string) {
+		if value != "" {
+			lines = append(lines, p.field(label, value)...)
+		}
+	}
+	say("server name", p.escape(h.ServerName))
+	versions := joined(h.SupportedVersions)
+	if versions == "" {
+		versions = "up to " + h.LegacyVersion.String()
+	}
+	say("versions", versions)
+	say("alpn", p.names(h.ALPN))
+	say("groups", joined(h.SupportedGroups))
+	say("key shares", joined(h.KeyShares))
+	lines = append(lines, p.suites(h.CipherSuites)...)
+	say("resumption", p.offersToResume(h))
+	say("also", strings.Join(p.alsoOffers(h), ", "))
+	say("ja4", p.escape(h.JA4))
+	return lines
+}
+
+// offersToResume says with what the client wants to resume a session.
+func (p *printer) offersToResume(h *event.ClientHello) string {
+	var ds []string
+	if h.PSKIdentities > 0 {
+		s := plural(h.PSKIdentities, "pre-shared key", "pre-shared keys")
+		if len(h.PSKModes) > 0 {
+			s += ", " + joined(h.PSKModes)
+		}
+		ds = append(ds, s)
+	}
+	if h.SessionTicket > 0 {
+		ds = append(ds, "ticket of "+count(h.SessionTicket, "byte"))
+	}
+	if h.EarlyData {
+		ds = append(ds, "early data")
+	}
+	return strings.Join(ds, ", ")
+}
+
+// alsoOffers counts or names the fields that have no row of their own.
+func (p *printer) alsoOffers(h *event.ClientHello) []string {
+	var ds []string
+	if n := len(h.SignatureSchemes); n > 0 {
+		ds = append(ds, count(n, "signature scheme"))
+	}
+	if n := len(h.CertSignatures); n > 0 {
+		ds = append(ds, fmt.Sprintf("%d for certificates", n))
+	}
+	if h.Cookie > 0 {
+		ds = append(ds, "cookie of "+count(h.Cookie, "byte"))
+	}
+	if h.ECH != "" {
+		ds = append(ds, "encrypted client hello ("+p.escape(h.ECH)+")")
+	}
+	if h.StatusRequest {
+		ds = append(ds, "OCSP stapling")
+	}
+	if len(h.CompressionMethods) > 0 {
+		ds = append(ds, "compression")
+	}
+	if h.RecordSizeLimit > 0 {
+		ds = append(ds, fmt.Sprintf("records up to %d bytes", h.RecordSizeLimit))
+	}
+	if len(h.CertificateCompress) > 0 {
+		ds = append(ds, "compressed certificates")
+	}
+	if n := len(h.Extensions); n > 0 {
+		ds = append(ds, count(n, "extension"))
+	}
+	return ds
+}
+
+// suites lists the cipher suites in the client's order, or, where those with
+// the same key exchange do not stand together, grouped by it.
+func (p *printer) suites(all []event.CipherSuite) []line {
+	label := fmt.Sprintf("suites (%d)", len(all))
+	var order []string
+	groups := make(map[string][]string)
+	for _, s := range all {
+		prefix, name := splitSuite(s.String())
+		if _, ok := groups[prefix]; !ok {
+			order = append(order, prefix)
+		}
+		groups[prefix] = append(groups[prefix], name)
+	}
+	var values []string
+	width := p.valueWidth()
+	for _, prefix := range order {
+		ws := wrap(strings.Join(groups[prefix], ", "), width)
+		if prefix != "" && len(groups[prefix]) == 1 {
+			ws = wrap(prefix+groups[prefix][0], width)
+		} else if prefix != "" {
+			ws = hanging(prefix+" "+strings.Join(groups[prefix], ", "), width)
+		}
+		values = append(values, ws...)
+	}
+	return p.labelled(label, values)
+}
+
+// hanging wraps, and indents all lines but the first.
+func hanging(s string, width int) []string {
+	first := wrap(s, width)[0]
+	ws := []string{first}
+	rest := strings.TrimSpace(strings.TrimPrefix(s, first))
+	for _, w := range wrap(rest, width-2) {
+		if w != "" {
+			ws = append(ws, "  "+w)
+		}
+	}
+	return ws
+}
+
+// splitSuite splits the name of a suite of TLS 1.2 after "_WITH_"; other names
+// have no prefix.
+func splitSuite(name string) (prefix, rest string) {
+	if i := strings.Index(name, "_WITH_"); i >= 0 {
+		i += len("_WITH_")
+		return name[:i], name[i:]
+	}
+	return "", name
+}
+
+func (p *printer) serverHello(m *event.Message) []line {
+	h := m.ServerHello
+	var lines []line
+	say := func(label, value string) {
+		if value != "" {
+			lines = append(lines, p.field(label, value)...)
+		}
+	}
+	say("version", h.Version.String())
+	say("cipher suite", h.CipherSuite.String())
+	if h.Group != 0 {
+		label := "key share"
+		if m.Type == event.HelloRetryRequest {
+			label = "asks for"
+		}
+		say(label, h.Group.String())
+	}
+	say("alpn", p.names(h.ALPN))
+	if h.PSK != nil {
+		say("resumes", fmt.Sprintf("pre-shared key %d of the client's", *h.PSK+1))
+	}
+	var also []string
+	if h.Cookie > 0 {
+		also = append(also, "cookie of "+count(h.Cookie, "byte"))
+	}
+	if h.SessionTicket {
+		also = append(also, "a ticket will follow")
+	}
+	if h.StatusRequest {
+		also = append(also, "an OCSP response will follow")
+	}
+	if h.Downgrade != "" {
+		also = append(also, "marked as a downgrade to "+p.escape(h.Downgrade))
+	}
+	say("also", strings.Join(also, ", "))
+	return lines
+}
+
+// maxChain bounds how many certificates of a chain are told of.
+const maxChain = 4
+
+func (p *printer) certificate(name span, c *event.Certificate) []line {
+	if len(c.Chain) == 0 {
+		return p.headed(name, "empty: no certificate")
+	}
+	total := 0
+	for _, x := range c.Chain {
+		total += max(x.Len, 0)
+	}
+	lines := p.headed(name, fmt.Sprintf("%s, %s", count(len(c.Chain), "certificate"), count(total, "byte")))
+	for i := range c.Chain {
+		if i == maxChain && len(c.Chain) > maxChain {
+			return append(lines, line{{fmt.Sprintf("  and %d more", len(c.Chain)-maxChain), faint}})
+		}
+		lines = append(lines, p.x509(i, &c.Chain[i])...)
+	}
+	return lines
+}
+
+// x509 tells of one certificate: whose it is, from whom, how long, which key.
+func (p *printer) x509(i int, x *event.X509) []line {
+	if x.Malformed != "" {
+		return p.field(fmt.Sprintf("%d", i+1), "malformed: "+p.escape(x.Malformed))
+	}
+	who := escape(x.Subject, 80, p.Unicode)
+	if len(x.Names) > 0 {
+		who = p.names(x.Names)
+	}
+	var ds []string
+	if x.SelfSigned {
+		ds = append(ds, "issued by itself")
+	} else if x.Issuer != "" {
+		ds = append(ds, "issued by "+escape(x.Issuer, 80, p.Unicode))
+	}
+	kind := p.escape(x.PublicKey)
+	if x.CA {
+		kind = strings.TrimSpace("CA " + kind)
+	}
+	if kind != "" {
+		ds = append(ds, kind)
+	}
+	if !x.NotAfter.IsZero() {
+		ds = append(ds, x.NotBefore.Format("2006-01-02")+" to "+x.NotAfter.Format("2006-01-02"))
+	}
+	if x.OCSP > 0 {
+		ds = append(ds, "OCSP response stapled")
+	}
+	var lines []line
+	const number = 3
+	for j, w := range wrap(who, p.text()-2-number) {
+		n := strings.Repeat(" ", number)
+		if j == 0 {
+			n = padRight(fmt.Sprint(i+1), number)
+		}
+		lines = append(lines, line{{"  " + n, faint}, {w, strong}})
+	}
+	for _, w := range wrap(strings.Join(ds, ", "), p.text()-2-number) {
+		if w != "" {
+			lines = append(lines, text("  "+strings.Repeat(" ", number)+w))
+		}
+	}
+	return lines
+}

@@ -1,0 +1,78 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"synscope/event"
+	"synscope/tlsbridge/tlswire"
+)
+
+// Packet queues a packet and returns its ordinal in the run. With the methods
+// below, it implements stack.Observer.
+func (t *Tracer) Packet(p *event.Packet) uint64 { return t.q.pushPacket(p) }
+
+// State queues a state of one of our endpoints.
+func (t *Tracer) State(s event.EndpointState) {
+	t.q.push(observation{at: s.Time, flow: s.Flow, state: &s})
+}
+
+// Drop queues that a segment was kept from the stack.
+func (t *Tracer) Drop(d event.PacketDrop) {
+	t.q.push(observation{at: d.Time, flow: d.Flow, drop: &d})
+}
+
+// Unreachable queues a packet that no connection can come of.
+func (t *Tracer) Unreachable(at time.Time, u *event.Unreachable) {
+	t.q.push(observation{at: at, unreachable: u})
+}
+
+// Device queues a change of the interface.
+func (t *Tracer) Device(d event.Device) {
+	t.q.push(observation{at: time.Now(), device: &d})
+}
+
+// TLSStart queues that our TLS endpoint begins a handshake. With the methods
+// below, it implements tlsbridge.Observer.
+func (t *Tracer) TLSStart(flow event.Flow) { t.tls(flow, tlsObservation{start: true}) }
+
+// Secret queues a secret of a connection. Its arguments are copied.
+func (t *Tracer) Secret(flow event.Flow, label string, clientRandom, secret []byte, candidate bool) {
+	t.tls(flow, tlsObservation{secret: &tlswire.Secret{
+		Label: label, ClientRandom: bytes.Clone(clientRandom), Secret: bytes.Clone(secret), Candidate: candidate,
+	}})
+}
+
+// Step queues what our TLS endpoint says of a step.
+func (t *Tracer) Step(flow event.Flow, step event.TLSStep) { t.tls(flow, tlsObservation{step: &step}) }
+
+// TLSEnd queues that our TLS endpoint's handshake is over.
+func (t *Tracer) TLSEnd(flow event.Flow, err error) {
+	o := tlsObservation{end: true}
+	if err != nil {
+		o.err = err.Error()
+	}
+	t.tls(flow, o)
+}
+
+func (t *Tracer) tls(flow event.Flow, o tlsObservation) {
+	t.q.push(observation{at: time.Now(), flow: flow, tls: &o})
+}
+
+// Sync waits until everything observed before the call has been told to the
+// sinks, or ctx is done.
+func (t *Tracer) Sync(ctx context.Context) error {
+	done := make(chan struct{})
+	if !t.q.push(observation{at: time.Now(), barrier: done}) {
+		return context.Canceled
+	}
+	select {
+	case <-done:
+		return nil
+	case <-t.done:
+		return context.Canceled
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

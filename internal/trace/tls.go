@@ -1,0 +1,211 @@
+package trace
+
+import (
+	"time"
+
+	"synscope/event"
+	"synscope/stack/tcptrack"
+	"synscope/tlsbridge/tlswire"
+)
+
+// recordHandshake is the content type of a handshake record, with which TLS
+// begins (RFC 8446, section 5.1).
+const recordHandshake = 22
+
+// firstBytes is how much is told of a stream that is not TLS.
+const firstBytes = 16
+
+// A tlsState is the TLS side of a connection. The decoder is made when the
+// client's first byte says that there is something to decode.
+type tlsState struct {
+	decoder *tlswire.Decoder // nil: not (yet) TLS
+	plain   bool             // the client's first byte is not that of TLS
+	ours    bool             // between TLSStart and TLSEnd of our endpoint
+	over    bool             // after TLSEnd
+	err     string           // of TLSEnd
+	failed  *event.Failed    // waits for our endpoint's word
+	told    bool             // tls.failed was told
+	early   []tlswire.Secret // secrets from before the decoder; bounded
+	master  []tlswire.Secret // candidates that wait for proof of use
+	signing time.Duration
+	fins    [3]bool // by Side: the transport of that direction ended
+}
+
+// maxEarlySecrets is more than any handshake has.
+const maxEarlySecrets = 16
+
+func (s *tlsState) blocked() bool { return s.decoder != nil && s.decoder.Blocked() }
+
+// payload feeds the bytes that a segment made available to the decoder.
+func (c *conn) payload(o *observation, r tcptrack.Result) {
+	at := tlswire.Stamp{Time: o.at, T: o.at.Sub(c.start)}
+	for _, d := range r.Data {
+		at.Frame = d.Frame
+		if d.Gap > 0 && c.tls.decoder != nil {
+			c.tls.decoder.Gap(at, d.From, d.Gap)
+		}
+		if len(d.B) == 0 {
+			continue
+		}
+		if c.tls.decoder == nil && !c.tls.plain {
+			c.sniff(at, d)
+		}
+		if c.tls.decoder != nil {
+			c.tls.decoder.Feed(at, d.From, d.B)
+		}
+	}
+	at.Frame = o.packet.frame
+	for side := event.Client; side <= event.Server; side++ {
+		if r.FIN[side] {
+			c.endStream(at, side, "fin")
+		}
+	}
+	if r.Reset {
+		c.endStream(at, o.packet.from, "rst")
+	}
+}
+
+// sniff decides by the first byte of a connection whether it carries TLS.
+func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
+	if d.From != event.Client || d.B[0] != recordHandshake {
+		c.tls.plain = true
+		c.emit(at.Time, event.Wire, d.From, &event.Undecoded{
+			Reason: "not tls", Len: len(d.B), First: append(event.Hex(nil), d.B[:min(len(d.B), firstBytes)]...), Frames: []uint64{d.Frame},
+		})
+		return
+	}
+	c.tls.decoder = tlswire.NewDecoder(c.emitTLS)
+	c.tls.decoder.ExpectSecrets(c.tls.ours)
+	for _, s := range c.tls.early {
+		c.tls.decoder.Secret(s)
+	}
+	c.tls.early = nil
+}
+
+// endStream tells the decoder that a direction of the transport ended.
+func (c *conn) endStream(at tlswire.Stamp, from event.Side, how string) {
+	if c.tls.decoder == nil || c.tls.fins[from] {
+		return
+	}
+	c.tls.fins[from] = true
+	c.tls.decoder.End(at, from, how)
+}
+
+// emitTLS takes what the decoder tells. A failure waits until our endpoint has
+// said its own error, if it is still at it.
+func (c *conn) emitTLS(at tlswire.Stamp, from event.Side, body event.Body) {
+	switch b := body.(type) {
+	case *event.Failed:
+		if c.tls.ours && !c.tls.over {
+			c.tls.failed = b
+			return
+		}
+		c.tellFailed(at.Time, b)
+		return
+	case *event.Established:
+		c.proveCandidates(b)
+	}
+	c.emit(at.Time, event.Wire, from, body)
+}
+
+func (c *conn) tellFailed(at time.Time, f *event.Failed) {
+	if c.tls.told {
+		return
+	}
+	c.tls.told = true
+	f.Error = c.tls.err
+	c.emit(at, event.Wire, f.Side, f)
+}
+
+// observeTLS takes what our TLS endpoint told.
+func (c *conn) observeTLS(o *observation) {
+	s := &c.tls
+	switch t := o.tls; {
+	case t.start:
+		s.ours = true
+		if s.decoder != nil {
+			s.decoder.ExpectSecrets(true)
+		}
+	case t.secret != nil:
+		c.secret(*t.secret)
+	case t.step != nil:
+		if t.step.Step == "sign" {
+			s.signing += t.step.Duration
+		}
+		c.emit(o.at, event.Endpoint, event.Server, t.step)
+	case t.end:
+		s.over, s.err = true, t.err
+		if s.decoder != nil {
+			s.decoder.ExpectSecrets(false)
+		}
+		if s.failed != nil {
+			c.tellFailed(o.at, s.failed)
+		}
+	}
+}
+
+func (c *conn) secret(s tlswire.Secret) {
+	if c.tls.decoder != nil {
+		c.tls.decoder.Secret(s)
+	} else if len(c.tls.early) < maxEarlySecrets {
+		c.tls.early = append(c.tls.early, s)
+	}
+	if s.Candidate {
+		if len(c.tls.master) < maxEarlySecrets {
+			c.tls.master = append(c.tls.master, s)
+		}
+		return
+	}
+	c.logKey(s)
+}
+
+// proveCandidates logs the master secret of a ticket, which is known to have
+// been used only when the session was resumed.
+func (c *conn) proveCandidates(e *event.Established) {
+	if e.Resumed && e.Version < event.VersionTLS13 {
+		for _, s := range c.tls.master {
+			c.logKey(s)
+		}
+	}
+	c.tls.master = nil
+}
+
+func (c *conn) logKey(s tlswire.Secret) {
+	if c.t.cfg.KeyLog != nil {
+		c.t.cfg.KeyLog.Secret(s)
+	}
+}
+
+// endTLS ends the decoding with the connection, and tells a failure that only
+// our endpoint knows of.
+func (c *conn) endTLS(at time.Time, how string) {
+	if c.tls.decoder == nil {
+		return
+	}
+	stamp := tlswire.Stamp{Time: at, T: at.Sub(c.start)}
+	if how != "fin" {
+		how = "rst"
+	}
+	for _, side := range []event.Side{event.Client, event.Server} {
+		c.endStream(stamp, side, how)
+	}
+	c.tls.decoder.ExpectSecrets(false)
+	switch {
+	case c.tls.failed != nil:
+		c.tellFailed(at, c.tls.failed)
+	case c.tls.err != "" && !c.tls.told:
+		c.tellFailed(at, &event.Failed{Side: event.Server, Cause: "our endpoint gave up: " + c.tls.err})
+	}
+}
+
+// summarize fills in what conn.close says of TLS.
+func (s *tlsState) summarize(b *event.Close) {
+	if s.decoder == nil {
+		return
+	}
+	sum := s.decoder.Summary()
+	b.TLSHandshake = sum.Duration()
+	b.WaitingClient, b.WaitingServer = sum.WaitingClient, sum.WaitingServer
+	b.Signing = s.signing
+	b.TLSCutShort = sum.Established && !sum.CloseNotify[event.Client] && !sum.CloseNotify[event.Server]
+}

@@ -1,0 +1,207 @@
+package stack
+
+import (
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"synscope/event"
+	"synscope/stack/tcptrack"
+)
+
+// The packets that the link makes itself: netstack answers neither an echo nor
+// a stray packet for an address that it does not own.
+
+const replyTTL = 64
+
+// An unreachable is a reason for an ICMP destination unreachable message (RFC
+// 792; RFC 4443, section 3.1).
+type unreachable int
+
+const (
+	unreachableNet unreachable = iota
+	unreachableProtocol
+	unreachablePort
+)
+
+// name is how the answer is told.
+func (u unreachable) name(v4 bool) string {
+	switch {
+	case u == unreachablePort:
+		return "icmp port unreachable"
+	case u == unreachableProtocol && v4:
+		return "icmp protocol unreachable"
+	case u == unreachableProtocol:
+		return "icmp unrecognized next header"
+	case v4:
+		return "icmp net unreachable"
+	}
+	return "icmp no route to destination"
+}
+
+// ipPacket returns a packet with a complete IP header, and its payload, which
+// is n bytes long and zero.
+func ipPacket(src, dst tcpip.Address, proto tcpip.TransportProtocolNumber, n int) (packet, payload []byte) {
+	if src.BitLen() == 32 {
+		b := make([]byte, header.IPv4MinimumSize+n)
+		h := header.IPv4(b)
+		h.Encode(&header.IPv4Fields{TotalLength: uint16(len(b)), TTL: replyTTL, Protocol: uint8(proto), SrcAddr: src, DstAddr: dst, Flags: header.IPv4FlagDontFragment})
+		h.SetChecksum(^h.CalculateChecksum())
+		return b, b[header.IPv4MinimumSize:]
+	}
+	b := make([]byte, header.IPv6MinimumSize+n)
+	header.IPv6(b).Encode(&header.IPv6Fields{PayloadLength: uint16(n), TransportProtocol: proto, HopLimit: replyTTL, SrcAddr: src, DstAddr: dst})
+	return b, b[header.IPv6MinimumSize:]
+}
+
+// echoReply answers an ICMP echo request, or returns nil for anything else (RFC
+// 1122, section 3.2.2.6; RFC 4443, section 4.2).
+func echoReply(views [][]byte) []byte {
+	b := join(views)
+	if header.IPVersion(b) == header.IPv4Version {
+		h := header.IPv4(b)
+		if !h.IsValid(len(b)) {
+			return nil
+		}
+		in := header.ICMPv4(h.Payload())
+		if len(in) < header.ICMPv4MinimumSize || in.Type() != header.ICMPv4Echo || checksum.Checksum(in, 0) != 0xffff {
+			return nil
+		}
+		packet, payload := ipPacket(h.DestinationAddress(), h.SourceAddress(), header.ICMPv4ProtocolNumber, len(in))
+		copy(payload, in)
+		out := header.ICMPv4(payload)
+		out.SetType(header.ICMPv4EchoReply)
+		out.SetChecksum(0)
+		out.SetChecksum(^checksum.Checksum(out, 0))
+		return packet
+	}
+	h := header.IPv6(b)
+	if !h.IsValid(len(b)) || h.TransportProtocol() != header.ICMPv6ProtocolNumber {
+		return nil
+	}
+	in := header.ICMPv6(h.Payload())
+	if len(in) < header.ICMPv6EchoMinimumSize || in.Type() != header.ICMPv6EchoRequest {
+		return nil
+	}
+	packet, payload := ipPacket(h.DestinationAddress(), h.SourceAddress(), header.ICMPv6ProtocolNumber, len(in))
+	copy(payload, in)
+	out := header.ICMPv6(payload)
+	out.SetType(header.ICMPv6EchoReply)
+	setICMPv6Checksum(out, h.DestinationAddress(), h.SourceAddress())
+	return packet
+}
+
+// icmpUnreachable answers a packet that is not served. It returns nil where no
+// answer may be sent: to ICMP errors, and to fragments that are not the first
+// (RFC 1122, section 3.2.2; RFC 4443, section 2.4).
+func icmpUnreachable(views [][]byte, p *tcptrack.Packet, how unreachable) []byte {
+	if p.Fragment || isICMPError(views[0], p) {
+		return nil
+	}
+	b := join(views)
+	if p.Src.Addr().Is4() {
+		h := header.IPv4(b)
+		quote := b[:min(len(b), int(h.HeaderLength())+64)]
+		packet, payload := ipPacket(h.DestinationAddress(), h.SourceAddress(), header.ICMPv4ProtocolNumber, header.ICMPv4MinimumSize+len(quote))
+		out := header.ICMPv4(payload)
+		out.SetType(header.ICMPv4DstUnreachable)
+		out.SetCode([...]header.ICMPv4Code{header.ICMPv4NetUnreachable, header.ICMPv4ProtoUnreachable, header.ICMPv4PortUnreachable}[how])
+		copy(payload[header.ICMPv4MinimumSize:], quote)
+		out.SetChecksum(^checksum.Checksum(out, 0))
+		return packet
+	}
+	h := header.IPv6(b)
+	quote := b[:min(len(b), header.IPv6MinimumMTU-header.IPv6MinimumSize-header.ICMPv6DstUnreachableMinimumSize)]
+	packet, payload := ipPacket(h.DestinationAddress(), h.SourceAddress(), header.ICMPv6ProtocolNumber, header.ICMPv6DstUnreachableMinimumSize+len(quote))
+	out := header.ICMPv6(payload)
+	switch how {
+	case unreachableProtocol:
+		out.SetType(header.ICMPv6ParamProblem)
+		out.SetCode(header.ICMPv6UnknownHeader)
+		out.SetTypeSpecific(header.IPv6NextHeaderOffset)
+	case unreachablePort:
+		out.SetType(header.ICMPv6DstUnreachable)
+		out.SetCode(header.ICMPv6PortUnreachable)
+	default:
+		out.SetType(header.ICMPv6DstUnreachable)
+		out.SetCode(header.ICMPv6NetworkUnreachable)
+	}
+	copy(payload[header.ICMPv6DstUnreachableMinimumSize:], quote)
+	setICMPv6Checksum(out, h.DestinationAddress(), h.SourceAddress())
+	return packet
+}
+
+// isICMPError reports whether a packet is an ICMP message other than an
+// informational one, which must never be answered with an error.
+func isICMPError(b []byte, p *tcptrack.Packet) bool {
+	if p.TransportOffset >= len(b) {
+		return false
+	}
+	t := b[p.TransportOffset]
+	switch tcpip.TransportProtocolNumber(p.Protocol) {
+	case header.ICMPv4ProtocolNumber:
+		return header.ICMPv4Type(t) != header.ICMPv4Echo
+	case header.ICMPv6ProtocolNumber:
+		return t < 128
+	}
+	return false
+}
+
+func setICMPv6Checksum(out header.ICMPv6, src, dst tcpip.Address) {
+	out.SetChecksum(0)
+	out.SetChecksum(header.ICMPv6Checksum(header.ICMPv6ChecksumParams{Header: out, Src: src, Dst: dst}))
+}
+
+// resetFor refuses a SYN: the RST of a port that is closed (RFC 9293, section
+// 3.10.7.1).
+func resetFor(p *tcptrack.Packet) []byte {
+	src, dst := tcpip.AddrFromSlice(p.Dst.Addr().AsSlice()), tcpip.AddrFromSlice(p.Src.Addr().AsSlice())
+	packet, payload := ipPacket(src, dst, header.TCPProtocolNumber, header.TCPMinimumSize)
+	th := header.TCP(payload)
+	length := uint32(p.Len) + 1 // the SYN takes a sequence number
+	if p.Flags.Has(event.FIN) {
+		length++
+	}
+	th.Encode(&header.TCPFields{
+		SrcPort: p.Dst.Port(), DstPort: p.Src.Port(), AckNum: p.Seq + length,
+		DataOffset: header.TCPMinimumSize, Flags: header.TCPFlagRst | header.TCPFlagAck,
+	})
+	sum := header.PseudoHeaderChecksum(header.TCPProtocolNumber, src, dst, header.TCPMinimumSize)
+	th.SetChecksum(^th.CalculateChecksum(sum))
+	return packet
+}
+
+func join(views [][]byte) []byte {
+	if len(views) == 1 {
+		return views[0]
+	}
+	var b []byte
+	for _, v := range views {
+		b = append(b, v...)
+	}
+	return b
+}
+
+// A rate is a token bucket. It is owned by the read loop.
+type rate struct {
+	perSecond float64
+	burst     float64
+	tokens    float64
+	last      time.Time
+}
+
+func (r *rate) allow(now time.Time) bool {
+	if r.last.IsZero() {
+		r.tokens = r.burst
+	} else {
+		r.tokens = min(r.burst, r.tokens+now.Sub(r.last).Seconds()*r.perSecond)
+	}
+	r.last = now
+	if r.tokens < 1 {
+		return false
+	}
+	r.tokens--
+	return true
+}

@@ -1,0 +1,313 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"synscope/tun"
+)
+
+const nicID tcpip.NICID = 1
+
+// A Verdict is what is done with a SYN.
+type Verdict int
+
+const (
+	Accept  Verdict = iota // complete the handshake
+	Refuse                 // answer with RST, as a closed port does
+	Silence                // do not answer, as a firewall does
+)
+
+// Config says how a Stack is to behave. Device and Prefixes are required; the
+// zero value of the rest gives the defaults.
+type Config struct {
+	// Device carries the packets. The Stack owns it from New on and closes it.
+	Device tun.Device
+	// Prefixes are the addresses that answer.
+	Prefixes []netip.Prefix
+	// Policy decides on each SYN, on the device's read loop: it must not
+	// block. Nil accepts all.
+	Policy func(client, server netip.AddrPort) Verdict
+	// Observer is told everything. Nil means nobody.
+	Observer Observer
+
+	// MaxConns and MaxConnsPerSource bound the accepted connections that are
+	// open. A SYN beyond is dropped and told. Defaults 16384 and no bound.
+	MaxConns, MaxConnsPerSource int
+	// Backlog bounds the half-open endpoints of a port. Beyond it SYN cookies
+	// are sent (RFC 4987, section 3.6). Default 1024.
+	Backlog int
+	// HalfOpenTimeout ends an endpoint in SYN-RECEIVED. Default 30 s.
+	HalfOpenTimeout time.Duration
+	// TimeWait is how long an endpoint stays in TIME-WAIT: twice the maximum
+	// segment lifetime (RFC 9293, section 3.6.1). Default 60 s.
+	TimeWait time.Duration
+	// ListenerIdle is how long a port stays open without a SYN. Default 10 s.
+	ListenerIdle time.Duration
+}
+
+func (c *Config) setDefaults() {
+	if c.MaxConns == 0 {
+		c.MaxConns = 16384
+	}
+	if c.Backlog == 0 {
+		c.Backlog = 1024
+	}
+	if c.HalfOpenTimeout == 0 {
+		c.HalfOpenTimeout = 30 * time.Second
+	}
+	if c.TimeWait == 0 {
+		c.TimeWait = 60 * time.Second
+	}
+	if c.ListenerIdle == 0 {
+		c.ListenerIdle = 10 * time.Second
+	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
+}
+
+// A Stack is a running netstack. It is a net.Listener for all addresses and
+// ports that it serves. Its methods may be called by several goroutines.
+type Stack struct {
+	cfg       Config
+	obs       Observer
+	stack     *gstack.Stack
+	link      *link
+	flows     flows
+	listeners listeners
+	limits    limits
+	sweep     sweeper
+	icmpLimit rate // owned by the read loop
+
+	policyMu sync.RWMutex
+	policyFn func(client, server netip.AddrPort) Verdict
+
+	accepted  chan *Conn
+	closing   chan struct{} // closed by StopAccepting
+	stopOnce  sync.Once
+	closeOnce sync.Once
+	acceptor  sync.WaitGroup // acceptLoop
+	linkDone  chan struct{}  // closed when the device can no longer be read
+}
+
+// New starts a Stack. On an error the device is closed.
+func New(cfg Config) (*Stack, error) {
+	cfg.setDefaults()
+	s := &Stack{
+		cfg:       cfg,
+		obs:       cfg.Observer,
+		policyFn:  cfg.Policy,
+		limits:    limits{total: cfg.MaxConns, perSource: cfg.MaxConnsPerSource},
+		icmpLimit: rate{perSecond: 100, burst: 100},
+		accepted:  make(chan *Conn, 64),
+		closing:   make(chan struct{}),
+		linkDone:  make(chan struct{}),
+	}
+	s.flows.init(s.obs)
+	s.stack = gstack.New(gstack.Options{
+		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
+		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocolProbe(s.flows.probe)},
+	})
+	s.listeners.init(s.stack, cfg.Backlog)
+	s.link = &link{stack: s, dev: cfg.Device, mtu: uint32(cfg.Device.MTU())}
+	if err := s.configure(); err != nil {
+		s.stack.Destroy()
+		cfg.Device.Close()
+		return nil, fmt.Errorf("stack: %w", err)
+	}
+	s.sweep.start(s)
+	s.acceptor.Add(1) // for acceptLoop
+	go s.acceptLoop()
+	return s, nil
+}
+
+// configure sets the protocol options and attaches the link.
+func (s *Stack) configure() error {
+	var (
+		cubic    = tcpip.CongestionControlOption("cubic")
+		timeWait = tcpip.TCPTimeWaitTimeoutOption(s.cfg.TimeWait)
+		// Netstack's tail loss probe has no floor: on a link of microseconds
+		// it retransmits for nothing, and the trace shows it.
+		recovery = tcpip.TCPRecovery(0)
+	)
+	for _, opt := range []tcpip.SettableTransportProtocolOption{&cubic, &timeWait, &recovery} {
+		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, opt); err != nil {
+			return fmt.Errorf("set %T: %s", opt, err)
+		}
+	}
+	// Promiscuous takes packets for addresses that the interface does not
+	// have, spoofing answers from them.
+	s.stack.SetRouteTable([]tcpip.Route{
+		{Destination: header.IPv4EmptySubnet, NIC: nicID},
+		{Destination: header.IPv6EmptySubnet, NIC: nicID},
+	})
+	steps := []func() tcpip.Error{
+		func() tcpip.Error {
+			return s.stack.CreateNICWithOptions(nicID, s.link, gstack.NICOptions{Disabled: true})
+		},
+		func() tcpip.Error { return s.stack.SetPromiscuousMode(nicID, true) },
+		func() tcpip.Error { return s.stack.SetSpoofing(nicID, true) },
+		func() tcpip.Error { return s.stack.EnableNIC(nicID) },
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return errors.New(err.String())
+		}
+	}
+	return nil
+}
+
+// SetPolicy replaces the policy for the SYNs that arrive from now on.
+func (s *Stack) SetPolicy(f func(client, server netip.AddrPort) Verdict) {
+	s.policyMu.Lock()
+	s.policyFn = f
+	s.policyMu.Unlock()
+}
+
+func (s *Stack) policy(client, server netip.AddrPort) Verdict {
+	s.policyMu.RLock()
+	f := s.policyFn
+	s.policyMu.RUnlock()
+	if f == nil {
+		return Accept
+	}
+	return f(client, server)
+}
+
+// acceptLoop takes connections out of the listeners' queues.
+func (s *Stack) acceptLoop() {
+	defer s.acceptor.Done()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case l := <-s.listeners.readyC:
+			l.ready.Store(false)
+			for s.acceptFrom(l) {
+			}
+		}
+	}
+}
+
+// acceptFrom takes one connection, and reports whether there may be more.
+func (s *Stack) acceptFrom(l *listener) bool {
+	ep, wq, terr := l.ep.Accept(nil)
+	if terr != nil {
+		return false
+	}
+	tep := ep.(*tcp.Endpoint)
+	f := s.flows.add(tep.Info().(*gstack.TransportEndpointInfo).ID, tep)
+	wq.EventRegister(s.flows.notify(f))
+	s.flows.poll(f)
+	c := &Conn{TCPConn: gonet.NewTCPConn(wq, ep), stack: s, f: f}
+	if reason := s.limits.take(f.ev.Client.Addr()); reason != "" {
+		f.closing.Store(true)
+		f.explain("abort: "+reason, false)
+		tep.Abort()
+		s.flows.poll(f)
+		return true
+	}
+	select {
+	case s.accepted <- c:
+		return true
+	case <-s.closing:
+		c.Abort("shutdown")
+		return false
+	}
+}
+
+// Accept returns the next connection. It implements net.Listener; the error
+// after StopAccepting or Close is net.ErrClosed.
+func (s *Stack) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.accepted:
+		return c, nil
+	case <-s.closing:
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr implements net.Listener with the first served prefix.
+func (s *Stack) Addr() net.Addr {
+	if len(s.cfg.Prefixes) == 0 {
+		return &net.TCPAddr{}
+	}
+	return &net.TCPAddr{IP: s.cfg.Prefixes[0].Addr().AsSlice()}
+}
+
+// Down returns a channel that is closed when the device can no longer be read:
+// after Close, or when the interface is gone. Err then says why.
+func (s *Stack) Down() <-chan struct{} { return s.linkDone }
+
+// Err returns why the device could no longer be read. It may be called after
+// Down's channel is closed.
+func (s *Stack) Err() error { return s.link.readErr }
+
+// StopAccepting closes all ports: SYNs are dropped from now on, and Accept
+// returns net.ErrClosed. Open connections go on.
+func (s *Stack) StopAccepting() {
+	s.stopOnce.Do(func() {
+		close(s.closing)
+		s.acceptor.Wait()
+		s.listeners.closeAll()
+		for {
+			select {
+			case c := <-s.accepted:
+				c.Abort("shutdown")
+				continue
+			default:
+			}
+			return
+		}
+	})
+}
+
+// Close resets what is still open, closes the device and waits for everything
+// that the Stack started. It is idempotent.
+func (s *Stack) Close() error {
+	s.closeOnce.Do(func() {
+		s.StopAccepting()
+		s.sweep.stop()
+		flows := s.flows.all()
+		for _, f := range flows {
+			f.explain("abort: shutdown", false)
+			f.ep.Abort()
+			s.flows.poll(f)
+		}
+		// Destroy detaches the link, which closes the device.
+		s.stack.Destroy()
+		for _, f := range flows {
+			s.flows.poll(f)
+		}
+	})
+	return nil
+}
+
+// Stats are counts of what a Stack holds now and has done.
+type Stats struct {
+	Open        int    // accepted connections not closed by their owner
+	Endpoints   int    // TCP endpoints that are not CLOSED, TIME-WAIT included
+	Ports       int    // listening ports
+	WriteErrors uint64 // packets that the device did not take
+}
+
+// Stats returns the current counts.
+func (s *Stack) Stats() Stats {
+	s.flows.mu.RLock()
+	n := len(s.flows.byKey)
+	s.flows.mu.RUnlock()
+	return Stats{Open: s.limits.count(), Endpoints: n, Ports: s.listeners.count(), WriteErrors: s.link.writeErrs.Load()}
+}

@@ -1,0 +1,159 @@
+// Package synscope is a TCP and TLS endpoint in user space that shows its work:
+// what exactly happened between SYN and Finished, as one timeline.
+//
+// [Start] runs a netstack behind a device, a TLS endpoint behind the netstack,
+// and a tracer that turns what both do into events:
+//
+//	tun.Device > stack.Stack > tlsbridge.Server > service
+//	                  \              /
+//	                   trace.Tracer > Sink, Sink, …
+//
+// The device is a TUN interface (package tun) or one in memory (package
+// tun/tuntest), which needs no privileges.
+package synscope
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+
+	"synscope/event"
+	"synscope/internal/trace"
+	"synscope/stack"
+	"synscope/tlsbridge"
+	"synscope/tlsbridge/tlswire"
+)
+
+// A Sink takes events, each once and in order. It is called on one goroutine
+// and must not block: what is slow belongs behind NewQueue.
+type Sink interface {
+	Event(e *event.Event)
+}
+
+// A KeyLog takes the TLS secrets of the connections, for decrypting captures of
+// them. Secrets are never part of an event.
+type KeyLog interface {
+	Secret(s tlswire.Secret)
+}
+
+// Config says what a Scope is to do. Stack.Device and Stack.Prefixes, and
+// TLS.Authority, are required.
+type Config struct {
+	// Stack configures the netstack. Its Observer is set by Start.
+	Stack stack.Config
+	// TLS configures the TLS endpoint and the services. Its Observer and, if
+	// it is nil, its Story are set by Start.
+	TLS tlsbridge.Config
+	// Sinks take the events.
+	Sinks []Sink
+	// KeyLog takes the secrets. Nil means nobody.
+	KeyLog KeyLog
+}
+
+// A Scope is a running endpoint. Its methods may be called by several
+// goroutines.
+type Scope struct {
+	tracer *trace.Tracer
+	stack  *stack.Stack
+	bridge *tlsbridge.Server
+
+	serving   sync.WaitGroup // bridge.Serve
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Start starts an endpoint. It owns cfg.Stack.Device from then on, also if it
+// returns an error. Packets are read from when Start is called.
+func Start(cfg Config) (*Scope, error) {
+	if cfg.Stack.Device == nil {
+		return nil, errors.New("synscope: Config.Stack.Device is nil")
+	}
+	s := &Scope{}
+	tcfg := trace.Config{Device: cfg.Stack.Device.Name(), Endpoint: event.Server, KeyLog: cfg.KeyLog}
+	for _, sink := range cfg.Sinks {
+		tcfg.Sinks = append(tcfg.Sinks, sink)
+	}
+	s.tracer = trace.New(tcfg)
+	cfg.TLS.Observer = s.tracer
+	if cfg.TLS.Story == nil {
+		cfg.TLS.Story = story{s.tracer}
+	}
+	var err error
+	if s.bridge, err = tlsbridge.New(cfg.TLS); err != nil {
+		cfg.Stack.Device.Close()
+		s.tracer.Close()
+		return nil, err
+	}
+	cfg.Stack.Observer = s.tracer
+	if s.stack, err = stack.New(cfg.Stack); err != nil {
+		s.tracer.Close()
+		return nil, err
+	}
+	s.serving.Add(1) // for bridge.Serve
+	go func() {
+		defer s.serving.Done()
+		s.bridge.Serve(s.stack) // ends when the stack stops accepting
+	}()
+	return s, nil
+}
+
+// Reconfigure replaces what is decided for each new connection: the policy for
+// SYNs, and the TLS endpoint's configuration. Open connections go on as they
+// were.
+func (s *Scope) Reconfigure(policy func(client, server netip.AddrPort) stack.Verdict, tls tlsbridge.Config) error {
+	tls.Observer = s.tracer
+	if tls.Story == nil {
+		tls.Story = story{s.tracer}
+	}
+	if err := s.bridge.Reconfigure(tls); err != nil {
+		return err
+	}
+	s.stack.SetPolicy(policy)
+	return nil
+}
+
+// DeviceChanged tells the sinks of a change of the interface.
+func (s *Scope) DeviceChanged(d event.Device) { s.tracer.Device(d) }
+
+// Events returns the events so far of the newest connection of a flow, or nil
+// if there is none that is open.
+func (s *Scope) Events(ctx context.Context, flow event.Flow) ([]*event.Event, error) {
+	if err := s.tracer.Sync(ctx); err != nil {
+		return nil, err
+	}
+	return s.tracer.Events(flow), nil
+}
+
+// Stats returns counts of what the stack holds.
+func (s *Scope) Stats() stack.Stats { return s.stack.Stats() }
+
+// Down returns a channel that is closed when the device can no longer be read;
+// Err then says why.
+func (s *Scope) Down() <-chan struct{} { return s.stack.Down() }
+
+// Err returns why the device can no longer be read. It may be called after
+// Down's channel is closed.
+func (s *Scope) Err() error { return s.stack.Err() }
+
+// Shutdown ends the endpoint in order: no new connection is accepted, open ones
+// are closed orderly until ctx is done, what is left is reset, and the sinks
+// get the last events. It waits for all that Start started. It is idempotent.
+func (s *Scope) Shutdown(ctx context.Context) error {
+	s.closeOnce.Do(func() {
+		s.stack.StopAccepting()
+		s.serving.Wait()
+		s.closeErr = s.bridge.Shutdown(ctx)
+		s.stack.Close()
+		s.tracer.Close()
+	})
+	return s.closeErr
+}
+
+// Close is Shutdown without waiting for open connections.
+func (s *Scope) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.Shutdown(ctx)
+	return nil
+}

@@ -1,0 +1,176 @@
+package tlsbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"synscope/event"
+)
+
+// A conn is one connection, from its first byte to its close. All of it runs on
+// the goroutine that called serve, except for drain and abort.
+type conn struct {
+	server    *Server
+	config    *Config // as it was when the connection came
+	transport *transport
+	watch     watch
+
+	mu       sync.Mutex         // guards the fields below
+	stop     context.CancelFunc // ends the service that is running, if one is
+	graceful bool               // that service ends by itself
+	spoke    bool               // the client has sent its first bytes
+	draining bool               // the server shuts down
+}
+
+func newConn(s *Server, raw net.Conn) *conn {
+	config := s.config.Load()
+	// The addresses are taken now: some stacks forget them after a RST.
+	flow := event.Flow{Client: addrPort(raw.RemoteAddr()), Server: addrPort(raw.LocalAddr())}
+	return &conn{server: s, config: config, transport: newTransport(raw), watch: watch{flow, config.Observer}}
+}
+
+// addrPort returns the address as packets have it: unmapped and without zone;
+// or the zero AddrPort if it is none of TCP.
+func addrPort(a net.Addr) netip.AddrPort {
+	var ap netip.AddrPort
+	switch a := a.(type) {
+	case nil:
+	case *net.TCPAddr:
+		ap = a.AddrPort()
+	default:
+		ap, _ = netip.ParseAddrPort(a.String())
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
+// serve answers the connection and closes it.
+func (c *conn) serve(ctx context.Context) {
+	c.transport.SetDeadline(time.Now().Add(c.config.HandshakeTimeout))
+	first, err := c.transport.first()
+	if err == nil {
+		c.mu.Lock()
+		c.spoke = true
+		c.mu.Unlock()
+	}
+	switch {
+	case err != nil:
+		c.silent(err)
+	case first == recordHandshake:
+		c.serveTLS(ctx)
+	default:
+		c.servePlain(ctx)
+	}
+}
+
+// silent ends a connection that sent nothing.
+func (c *conn) silent(err error) {
+	if timedOut(err) && !c.isDraining() {
+		c.watch.failed(stepClose, fmt.Sprintf("the client sent nothing for %v", c.config.HandshakeTimeout))
+	}
+	c.close(nil)
+}
+
+func (c *conn) servePlain(ctx context.Context) {
+	c.watch.ok(stepPlain, describePlain(c.transport.head))
+	endpoint := c.config.endpoint(c.watch.flow, "")
+	c.runService(ctx, endpoint.Service, &Session{Conn: c.transport})
+	c.close(nil)
+}
+
+func (c *conn) serveTLS(ctx context.Context) {
+	conn, endpoint, err := c.handshake()
+	if err != nil {
+		c.close(nil) // crypto/tls has sent its alert: see that it arrives
+		return
+	}
+	state := conn.ConnectionState()
+	c.runService(ctx, endpoint.Service, &Session{Conn: conn, TLS: &state})
+	c.close(conn)
+}
+
+// runService runs the service until the client or the service is done.
+func (c *conn) runService(ctx context.Context, service Service, s *Session) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.Flow, s.Story = c.watch.flow, c.config.Story
+	s.transport, s.http = c.transport, c.server.http
+	c.transport.begin(c.config.IdleTimeout)
+	_, graceful := service.(httpService)
+	if !c.setService(cancel, graceful) {
+		return
+	}
+	err := service.Serve(ctx, s)
+	if why := c.transport.why(); why != "" {
+		c.watch.failed(stepClose, why)
+	} else if err != nil && !ended(err) {
+		c.watch.failed(stepClose, err.Error())
+	}
+}
+
+// setService notes what drain has to end. It returns false if the server shuts
+// down already.
+func (c *conn) setService(stop context.CancelFunc, graceful bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return false
+	}
+	c.stop, c.graceful = stop, graceful
+	return true
+}
+
+func (c *conn) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// ended reports whether err says no more than that the connection is over,
+// which the wire says better.
+func ended(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, net.ErrClosed) || timedOut(err) || errors.As(err, &op)
+}
+
+// drain asks the connection to end: at once if it waits for the client, after
+// the handshake or the answer in progress if not.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	switch {
+	case c.stop == nil && c.spoke:
+		// In the handshake: no service will follow it.
+	case c.graceful && !c.transport.fresh.Load():
+		// HTTP, and not before its first request: net/http knows where the
+		// requests end.
+		c.stop()
+	case c.stop != nil:
+		c.stop()
+		fallthrough
+	default:
+		c.transport.stopReading()
+	}
+}
+
+// abort closes the connection under whatever it is doing.
+func (c *conn) abort() {
+	c.transport.raw.Close()
+}
+
+// describePlain says what plain text begins with.
+func describePlain(head []byte) string {
+	const sslv2 = "a ClientHello of SSL 2.0 (RFC 5246, appendix E.2)"
+	if len(head) > 2 && head[0]&0x80 != 0 && head[2] == 1 {
+		return sslv2
+	}
+	const shown = 32
+	return fmt.Sprintf("not TLS: begins with %q", head[:min(len(head), shown)])
+}

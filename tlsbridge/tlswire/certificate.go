@@ -1,0 +1,204 @@
+package tlswire
+
+import (
+	"bytes"
+	"crypto/dsa"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+
+	"synscope/event"
+)
+
+const (
+	maxCertificates = 32   // parsed of a chain; further ones have a length only
+	maxNames        = 64   // of a certificate, and authorities of a request
+	maxName         = 1024 // bytes of one of those
+)
+
+// parseCertificate parses RFC 8446, section 4.4.2, and RFC 5246, section 7.4.2.
+func (c messageContext) parseCertificate(s *cryptobyte.String) (*event.Certificate, error) {
+	m := &event.Certificate{Chain: []event.X509{}}
+	var context, list cryptobyte.String
+	if c.is13() {
+		if !s.ReadUint8LengthPrefixed(&context) {
+			return nil, truncated("certificate_request_context")
+		}
+		m.Context = bytes.Clone(context)
+	}
+	if !s.ReadUint24LengthPrefixed(&list) {
+		return nil, truncated("certificate_list")
+	}
+	for !list.Empty() {
+		var der cryptobyte.String
+		if !list.ReadUint24LengthPrefixed(&der) {
+			return nil, truncated("certificate")
+		}
+		x := event.X509{Len: len(der), Malformed: fmt.Sprintf("not parsed: only the first %d certificates are", maxCertificates)}
+		if len(m.Chain) < maxCertificates {
+			x = summarize(der)
+		}
+		if c.is13() {
+			var err error
+			if x.OCSP, err = readEntryExtensions(&list); err != nil {
+				return nil, err
+			}
+		}
+		m.Chain = append(m.Chain, x)
+	}
+	return m, nil
+}
+
+// readEntryExtensions reads the extensions of a CertificateEntry and returns
+// the length of the stapled OCSP response.
+func readEntryExtensions(s *cryptobyte.String) (ocsp int, err error) {
+	var list cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&list) {
+		return 0, truncated("certificate extensions")
+	}
+	_, err = readExtensions(list, func(id event.Extension, s *cryptobyte.String) bool {
+		if id != extStatusRequest {
+			return skip(s)
+		}
+		status, err := parseCertificateStatus(s)
+		if err != nil {
+			return false
+		}
+		ocsp = status.Len
+		return s.Empty()
+	})
+	return ocsp, err
+}
+
+// summarize tells what a person wants to know of a certificate.
+func summarize(der []byte) event.X509 {
+	hash := sha256.Sum256(der)
+	x := event.X509{Len: len(der), SHA256: hash[:]}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		x.Malformed = clip(err.Error())
+		return x
+	}
+	x.Subject, x.Issuer = clip(cert.Subject.String()), clip(cert.Issuer.String())
+	x.NotBefore, x.NotAfter = cert.NotBefore, cert.NotAfter
+	x.PublicKey = publicKey(cert)
+	x.Signature = cert.SignatureAlgorithm.String()
+	x.CA = cert.BasicConstraintsValid && cert.IsCA
+	x.SelfSigned = bytes.Equal(cert.RawSubject, cert.RawIssuer)
+	for _, n := range cert.DNSNames {
+		x.Names = append(x.Names, clip(n))
+	}
+	for _, ip := range cert.IPAddresses {
+		x.Names = append(x.Names, ip.String())
+	}
+	x.Names = clipList(x.Names)
+	return x
+}
+
+func publicKey(cert *x509.Certificate) string {
+	switch k := cert.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		return "ECDSA " + k.Params().Name
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA %d", k.N.BitLen())
+	case ed25519.PublicKey:
+		return "Ed25519"
+	case *dsa.PublicKey:
+		return fmt.Sprintf("DSA %d", k.P.BitLen())
+	}
+	return "unknown"
+}
+
+// clip bounds a name, and shows where it was cut.
+func clip(s string) string {
+	if len(s) <= maxName {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxName], "") + "…"
+}
+
+// clipList bounds a list of names, and says how many more there are.
+func clipList(names []string) []string {
+	if n := len(names) - maxNames; n > 0 {
+		return append(names[:maxNames:maxNames], fmt.Sprintf("and %d more", n))
+	}
+	return names
+}
+
+// parseCertificateRequest parses RFC 8446, section 4.3.2, and RFC 5246, section
+// 7.4.4.
+func (c messageContext) parseCertificateRequest(s *cryptobyte.String) (*event.CertificateRequest, error) {
+	r := new(event.CertificateRequest)
+	if c.is13() {
+		return r, parseCertificateRequest13(r, s)
+	}
+	var types, authorities cryptobyte.String
+	if !s.ReadUint8LengthPrefixed(&types) {
+		return nil, truncated("certificate_types")
+	}
+	r.Types = bytes.Clone(types)
+	if c.version >= event.VersionTLS12 {
+		var list cryptobyte.String
+		if !s.ReadUint16LengthPrefixed(&list) || !readUint16s(list, &r.SignatureSchemes) {
+			return nil, truncated("supported_signature_algorithms")
+		}
+	}
+	if !s.ReadUint16LengthPrefixed(&authorities) || !readAuthorities(authorities, &r.Authorities) {
+		return nil, truncated("certificate_authorities")
+	}
+	return r, nil
+}
+
+func parseCertificateRequest13(r *event.CertificateRequest, s *cryptobyte.String) (err error) {
+	var context, list cryptobyte.String
+	if !s.ReadUint8LengthPrefixed(&context) || !s.ReadUint16LengthPrefixed(&list) {
+		return truncated("extensions")
+	}
+	r.Context = bytes.Clone(context)
+	r.Extensions, err = readExtensions(list, func(id event.Extension, s *cryptobyte.String) bool {
+		switch id {
+		case extSignatureAlgorithms:
+			return readList16(s, &r.SignatureSchemes)
+		case extAuthorities:
+			var names cryptobyte.String
+			return s.ReadUint16LengthPrefixed(&names) && readAuthorities(names, &r.Authorities) && s.Empty()
+		}
+		return skip(s)
+	})
+	return err
+}
+
+// readAuthorities reads distinguished names. One that is no name is told as such.
+func readAuthorities(list cryptobyte.String, out *[]string) bool {
+	for !list.Empty() {
+		var der cryptobyte.String
+		if !list.ReadUint16LengthPrefixed(&der) {
+			return false
+		}
+		if len(*out) >= maxNames { // counted by clipList
+			*out = append(*out, "")
+			continue
+		}
+		*out = append(*out, distinguishedName(der))
+	}
+	*out = clipList(*out)
+	return true
+}
+
+func distinguishedName(der []byte) string {
+	var sequence pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(der, &sequence); err != nil || len(rest) > 0 {
+		return fmt.Sprintf("malformed name of %d bytes", len(der))
+	}
+	var name pkix.Name
+	name.FillFromRDNSequence(&sequence)
+	return clip(name.String())
+}

@@ -1,0 +1,158 @@
+package tlswire
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha1"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+
+	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/crypto/cryptobyte"
+
+	"synscope/event"
+)
+
+const (
+	recordApplicationData = 23
+	nonceLen              = 12
+	tagLen                = 16 // of every AEAD here
+)
+
+var (
+	errNoCipher = errors.New("cipher not implemented")
+	errShort    = errors.New("record too short for its cipher")
+	errAuth     = errors.New("record authentication failed")
+)
+
+// expandLabel is HKDF-Expand-Label with an empty context (RFC 8446, section
+// 7.1).
+func expandLabel(h func() hash.Hash, secret []byte, label string, n int) ([]byte, error) {
+	var b cryptobyte.Builder
+	b.AddUint16(uint16(n))
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte("tls13 " + label)) })
+	b.AddUint8(0)
+	info, err := b.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return hkdf.Expand(h, secret, string(info), n)
+}
+
+// A key13 opens the records of one direction and epoch of TLS 1.3 (RFC 8446,
+// sections 5.2, 5.3 and 7.3).
+type key13 struct {
+	suite  suite
+	secret []byte
+	aead   cipher.AEAD
+	block  cipher.Block // AES, for peeking; nil with ChaCha20
+	chacha []byte       // the ChaCha20 key, for peeking
+	iv     [nonceLen]byte
+	seq    uint64 // of the next record
+
+	nonce   [nonceLen]byte // scratch
+	counter [aes.BlockSize]byte
+}
+
+func newKey13(s suite, secret []byte) (*key13, error) {
+	if s.kx != "" || s.bulk != bulkGCM && s.bulk != bulkChaCha20 {
+		return nil, errNoCipher
+	}
+	if n := s.hash().Size(); len(secret) != n {
+		return nil, fmt.Errorf("secret of %d bytes, want %d", len(secret), n)
+	}
+	key, err := expandLabel(s.hash, secret, "key", s.keyLen)
+	if err != nil {
+		return nil, err
+	}
+	iv, err := expandLabel(s.hash, secret, "iv", nonceLen)
+	if err != nil {
+		return nil, err
+	}
+	k := &key13{suite: s, secret: secret, iv: [nonceLen]byte(iv)}
+	if s.bulk == bulkChaCha20 {
+		k.chacha = key
+		k.aead, err = chacha20poly1305.New(key)
+		return k, err
+	}
+	if k.block, err = aes.NewCipher(key); err != nil {
+		return nil, err
+	}
+	k.aead, err = cipher.NewGCM(k.block)
+	return k, err
+}
+
+// next returns the keys after a KeyUpdate (RFC 8446, section 7.2).
+func (k *key13) next() (*key13, error) {
+	secret, err := expandLabel(k.suite.hash, k.secret, "traffic upd", len(k.secret))
+	if err != nil {
+		return nil, err
+	}
+	return newKey13(k.suite, secret)
+}
+
+// setNonce makes the nonce of the next record.
+func (k *key13) setNonce() { xorNonce(&k.nonce, &k.iv, k.seq) }
+
+func xorNonce(nonce, iv *[nonceLen]byte, seq uint64) {
+	*nonce = *iv
+	low := nonce[nonceLen-8:]
+	binary.BigEndian.PutUint64(low, binary.BigEndian.Uint64(low)^seq)
+}
+
+// open decrypts a record's body into dst's capacity and returns the content and
+// the inner type. Only a record that is authentic counts in the sequence.
+func (k *key13) open(dst, body []byte) (content []byte, typ uint8, err error) {
+	if len(body) < tagLen+1 {
+		return nil, 0, errShort
+	}
+	k.setNonce()
+	aad := [headerLen]byte{recordApplicationData, 3, 3, byte(len(body) >> 8), byte(len(body))}
+	p, err := k.aead.Open(dst[:0], k.nonce[:], body, aad[:])
+	if err != nil {
+		return nil, 0, errAuth
+	}
+	k.seq++
+	for i := len(p) - 1; i >= 0; i-- {
+		if p[i] != 0 {
+			return p[:i], p[i], nil
+		}
+	}
+	return nil, 0, nil // nothing but padding: type 0 does not exist
+}
+
+// prf is the pseudorandom function of TLS 1.2 (RFC 5246, section 5), and with
+// an older version that of RFC 2246, section 5.
+func prf(v event.Version, h func() hash.Hash, secret []byte, label string, seed []byte, n int) []byte {
+	seed = append([]byte(label), seed...)
+	if v >= event.VersionTLS12 {
+		return pHash(h, secret, seed, n)
+	}
+	half := (len(secret) + 1) / 2
+	out := pHash(md5.New, secret[:half], seed, n)
+	for i, b := range pHash(sha1.New, secret[len(secret)-half:], seed, n) {
+		out[i] ^= b
+	}
+	return out
+}
+
+func pHash(h func() hash.Hash, secret, seed []byte, n int) []byte {
+	m := hmac.New(h, secret)
+	sum := func(parts ...[]byte) []byte {
+		m.Reset()
+		for _, p := range parts {
+			m.Write(p)
+		}
+		return m.Sum(nil)
+	}
+	var out []byte
+	for a := sum(seed); len(out) < n; a = sum(a) {
+		out = append(out, sum(a, seed)...)
+	}
+	return out[:n]
+}

@@ -1,0 +1,253 @@
+package tlswire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+
+	"synscope/event"
+)
+
+// The content types of records (RFC 8446, section 5.1); 24 is RFC 6520's.
+const (
+	recordChangeCipherSpec = 20
+	recordAlert            = 21
+	recordHandshake        = 22
+	recordHeartbeat        = 24
+)
+
+const (
+	headerLen = 5
+	// maxBody is the longest body that any version allows: TLSCiphertext of
+	// RFC 5246, section 6.2.3. TLS 1.3 allows less.
+	maxBody = 1<<14 + 2048
+	// maxFrames bounds the packets that an event lists: the first ones and
+	// the last.
+	maxFrames = 64
+)
+
+// buffers holds buffers of maxBody bytes: for a record that arrives in pieces,
+// and for a plaintext.
+var buffers = sync.Pool{New: func() any { return new([maxBody]byte) }}
+
+// A unitKind says what a unit tells.
+type unitKind uint8
+
+const (
+	unitRecord    unitKind = iota // a whole record
+	unitUndecoded                 // bytes that are no record
+	unitEnd                       // the end of the transport
+)
+
+// A unit is one step of a direction, in the order of the wire. It is what is
+// held while a secret is awaited.
+type unit struct {
+	kind   unitKind
+	from   event.Side
+	first  Stamp           // of its first byte
+	at     Stamp           // of its last byte
+	typ    uint8           // of a record
+	body   []byte          // of a record; valid during the call unless held
+	frames []uint64        // of a record; likewise
+	text   event.Undecoded // of unitUndecoded
+	how    string          // of unitEnd
+}
+
+// clone returns a copy that may be kept.
+func (u *unit) clone() *unit {
+	c := *u
+	c.body = bytes.Clone(u.body)
+	c.frames = slices.Clone(u.frames)
+	return &c
+}
+
+// A framer cuts one direction's bytes into records.
+type framer struct {
+	from    event.Side
+	header  [headerLen]byte
+	n       int            // bytes of the header gathered
+	need    int            // length of the body
+	buf     *[maxBody]byte // of a body that arrives in pieces
+	got     int            // bytes of the body in buf
+	first   Stamp          // of the header's first byte
+	frames  []uint64       // packets of the record so far; reused
+	unit    unit           // the record given to take; reused, so that giving it costs no allocation
+	started bool           // a header was good
+	broken  *brokenStream  // set once the direction cannot be cut into records any more
+	ended   bool           // its transport has ended
+}
+
+// A brokenStream counts what follows after framing was lost.
+type brokenStream struct {
+	reason string
+	rest   int // bytes since
+}
+
+// feed takes the next bytes and gives each record to take.
+func (f *framer) feed(at Stamp, b []byte, take func(*unit)) {
+	for len(b) > 0 && !f.ended {
+		if f.broken != nil {
+			f.broken.rest += len(b)
+			return
+		}
+		if f.n == 0 {
+			f.frames, f.first = f.frames[:0], at
+		}
+		f.frames = addFrame(f.frames, at.Frame)
+		if f.n < headerLen {
+			k := copy(f.header[f.n:], b)
+			f.n += k
+			b = b[k:]
+			if f.n < headerLen {
+				return
+			}
+			if text := f.checkHeader(); text != nil {
+				f.fail(at, *text, take)
+				continue
+			}
+			f.started = true
+		}
+		var body []byte
+		var whole bool
+		if body, b, whole = f.gather(b); !whole {
+			return
+		}
+		f.n, f.got = 0, 0
+		f.unit = unit{kind: unitRecord, from: f.from, first: f.first, at: at, typ: f.header[0], body: body, frames: f.frames}
+		take(&f.unit)
+		f.unit.body = nil
+		f.release()
+	}
+}
+
+// gather takes what it needs of b for the record's body. A body that lies whole
+// in b is not copied.
+func (f *framer) gather(b []byte) (body, rest []byte, whole bool) {
+	if f.got == 0 && len(b) >= f.need {
+		return b[:f.need], b[f.need:], true
+	}
+	if len(b) == 0 {
+		return nil, nil, false
+	}
+	if f.buf == nil {
+		f.buf = buffers.Get().(*[maxBody]byte)
+	}
+	k := copy(f.buf[f.got:f.need], b)
+	f.got += k
+	return f.buf[:f.need], b[k:], f.got == f.need
+}
+
+// release gives the buffer back.
+func (f *framer) release() {
+	if f.buf != nil {
+		buffers.Put(f.buf)
+		f.buf = nil
+	}
+}
+
+// fail tells text, after which the direction's bytes are only counted.
+func (f *framer) fail(at Stamp, text event.Undecoded, take func(*unit)) {
+	f.broken = &brokenStream{reason: text.Reason}
+	f.release()
+	take(&unit{kind: unitUndecoded, from: f.from, at: at, text: text})
+}
+
+// checkHeader sets need, or says why the header is none.
+func (f *framer) checkHeader() *event.Undecoded {
+	typ, major, minor := f.header[0], f.header[1], f.header[2]
+	n := int(binary.BigEndian.Uint16(f.header[3:]))
+	text := &event.Undecoded{Len: headerLen, First: bytes.Clone(f.header[:]), Frames: slices.Clone(f.frames)}
+	switch {
+	case !f.started && sslv2(f.header):
+		text.Reason, text.Detail = "not tls", "ClientHello in the format of SSL 2.0"
+	case !f.started && (typ < recordChangeCipherSpec || typ > recordHeartbeat || major != 3):
+		text.Reason = "not tls"
+	case major != 3:
+		text.Reason, text.Detail = "malformed", fmt.Sprintf("record header with version 0x%02x%02x", major, minor)
+	case n > maxBody:
+		text.Reason, text.Detail = "too long", fmt.Sprintf("record of %d bytes; at most %d are allowed", n, maxBody)
+	default:
+		f.need = n
+		return nil
+	}
+	return text
+}
+
+// sslv2 recognizes the hello of RFC 5246, appendix E.2.
+func sslv2(h [headerLen]byte) bool {
+	return h[0]&0x80 != 0 && h[2] == 1 && (h[3] == 3 || h[3] == 0 && h[4] == 2)
+}
+
+// gap tells that n bytes are lost (0: an unknown number). Where the next record
+// starts is then not certain.
+func (f *framer) gap(at Stamp, n int, take func(*unit)) {
+	switch {
+	case f.ended:
+	case f.broken != nil:
+		f.broken.rest += n
+	default:
+		detail := "between two records"
+		switch {
+		case f.n == headerLen:
+			detail = fmt.Sprintf("after %d of the %d bytes of a record", f.got, f.need)
+		case f.n > 0:
+			detail = "within the header of a record"
+		}
+		f.fail(at, event.Undecoded{Reason: "gap", Detail: detail, Len: n}, take)
+	}
+}
+
+// end tells what is left over.
+func (f *framer) end(at Stamp, take func(*unit)) {
+	if f.ended {
+		return
+	}
+	f.ended = true
+	text := event.Undecoded{Frames: slices.Clone(f.frames)}
+	switch {
+	case f.broken != nil:
+		if f.broken.rest == 0 {
+			return
+		}
+		text = event.Undecoded{Reason: f.broken.reason, Detail: "the rest of this direction", Len: f.broken.rest}
+	case f.n == headerLen:
+		text.Reason, text.Len = "truncated", headerLen+f.got
+		text.Detail = fmt.Sprintf("%d of the %d bytes of a record", f.got, f.need)
+	case f.n == 0:
+		return
+	default:
+		text.Len, text.First = f.n, bytes.Clone(f.header[:f.n])
+		text.Reason, text.Detail = "truncated", "within the header of a record"
+		if typ := f.header[0]; !f.started && (typ < recordChangeCipherSpec || typ > recordHeartbeat) {
+			text.Reason, text.Detail = "not tls", ""
+		}
+	}
+	f.release()
+	take(&unit{kind: unitUndecoded, from: f.from, at: at, text: text})
+}
+
+// addFrame appends a packet's number unless it is the last one already; 0 is no
+// packet.
+func addFrame(frames []uint64, n uint64) []uint64 {
+	switch {
+	case n == 0 || len(frames) > 0 && frames[len(frames)-1] == n:
+		return frames
+	case len(frames) == maxFrames:
+		frames[maxFrames-1] = n
+		return frames
+	}
+	return append(frames, n)
+}
+
+// addFrames appends several.
+func addFrames(frames, more []uint64) []uint64 {
+	for _, n := range more {
+		frames = addFrame(frames, n)
+	}
+	return frames
+}
+
+// listFrames returns a copy for an event, which is never nil.
+func listFrames(frames []uint64) []uint64 { return append([]uint64{}, frames...) }

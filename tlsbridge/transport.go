@@ -1,0 +1,254 @@
+package tlsbridge
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A transport is the connection under TLS, or under a plain service. It keeps
+// the first bytes, ends reads and writes when nothing moves for too long, and
+// does not really close: Close only says that the service is done, and the
+// conn that owns the transport then closes in order.
+//
+// All that TLS sends leaves through Write, and all it receives enters through
+// Read.
+type transport struct {
+	raw net.Conn
+
+	// Owned by the goroutine that reads.
+	head    []byte // the first bytes received, until the service begins
+	unread  []byte // those of them not yet given to Read
+	keeping bool   // Read adds to head
+
+	moved atomic.Int64 // when a byte last moved; nanoseconds since epoch
+	fresh atomic.Bool  // the service has not read anything yet
+
+	mu      sync.Mutex // guards the fields below, and the deadlines of raw
+	idle    time.Duration
+	user    [2]time.Time // deadlines set from above, by direction
+	stopped bool         // reads are over: the server shuts down
+	idled   bool         // a read or write ended because nothing moved
+	done    bool         // the service is done
+
+	over chan struct{} // closed when done
+}
+
+type direction int
+
+const (
+	reading direction = iota
+	writing
+)
+
+var (
+	epoch = time.Now() // for monotonic time in an atomic integer
+	past  = time.Unix(1, 0)
+
+	errNoBytes = errors.New("tlsbridge: nothing received")
+)
+
+// A timeoutError ends a read or write. It is permanent to crypto/tls, and no
+// protocol error to net/http.
+type timeoutError string
+
+func (e timeoutError) Error() string   { return string(e) }
+func (e timeoutError) Timeout() bool   { return true }
+func (e timeoutError) Temporary() bool { return false }
+
+const (
+	errIdle    = timeoutError("tlsbridge: the connection is idle")
+	errStopped = timeoutError("tlsbridge: the server shuts down")
+)
+
+func newTransport(raw net.Conn) *transport {
+	t := &transport{raw: raw, over: make(chan struct{})}
+	t.touch()
+	return t
+}
+
+// first waits for the first bytes, keeps them to be read again, and returns the
+// first of them.
+func (t *transport) first() (byte, error) {
+	head := make([]byte, maxHead)
+	n, err := t.Read(head)
+	if n == 0 {
+		if err == nil {
+			err = errNoBytes
+		}
+		return 0, err
+	}
+	t.head = head[:n]
+	t.unread = t.head
+	t.keeping = true
+	return t.head[0], nil
+}
+
+// begin starts the service: the head is forgotten, and idle counts.
+func (t *transport) begin(idle time.Duration) {
+	t.head, t.keeping = nil, false
+	t.fresh.Store(len(t.unread) == 0)
+	t.touch()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.idle = idle
+	t.user = [2]time.Time{}
+	t.apply(reading)
+	t.apply(writing)
+}
+
+func (t *transport) touch() { t.moved.Store(int64(time.Since(epoch))) }
+
+func (t *transport) Read(b []byte) (int, error) {
+	if len(t.unread) > 0 {
+		n := copy(b, t.unread)
+		if t.unread = t.unread[n:]; len(t.unread) == 0 {
+			t.unread = nil
+		}
+		return n, nil
+	}
+	for {
+		n, err := t.raw.Read(b)
+		if n > 0 {
+			t.touch()
+			if t.fresh.Load() {
+				t.fresh.Store(false)
+			}
+			if t.keeping {
+				t.keep(b[:n])
+			}
+		}
+		if n > 0 || !timedOut(err) {
+			return n, err
+		}
+		if err := t.goOn(reading); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// keep adds to the head what there is room for.
+func (t *transport) keep(b []byte) {
+	t.head = append(t.head, b[:min(maxHead-len(t.head), len(b))]...)
+}
+
+func (t *transport) Write(b []byte) (int, error) {
+	sent := 0
+	for {
+		n, err := t.raw.Write(b[sent:])
+		if n > 0 {
+			t.touch()
+		}
+		sent += n
+		if !timedOut(err) {
+			return sent, err
+		}
+		if err := t.goOn(writing); err != nil {
+			return sent, err
+		}
+	}
+}
+
+func timedOut(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}
+
+// goOn decides what a deadline of raw that fired meant: it returns the error to
+// end with, or sets the next deadline and returns nil. Deadlines are not moved
+// with every byte, so one may fire though bytes have moved since.
+func (t *transport) goOn(d direction) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.done:
+		return net.ErrClosed
+	case t.stopped && d == reading:
+		return errStopped
+	case !t.user[d].IsZero() && !time.Now().Before(t.user[d]):
+		return os.ErrDeadlineExceeded
+	case t.idle > 0 && time.Since(t.idleSince()) >= t.idle:
+		t.idled = true
+		return errIdle
+	}
+	return t.apply(d)
+}
+
+func (t *transport) idleSince() time.Time { return epoch.Add(time.Duration(t.moved.Load())) }
+
+// apply sets the deadline of raw. t.mu is held.
+func (t *transport) apply(d direction) error {
+	deadline := t.user[d]
+	if t.idle > 0 {
+		if end := t.idleSince().Add(t.idle); deadline.IsZero() || end.Before(deadline) {
+			deadline = end
+		}
+	}
+	if t.done || t.stopped && d == reading {
+		deadline = past
+	}
+	if d == reading {
+		return t.raw.SetReadDeadline(deadline)
+	}
+	return t.raw.SetWriteDeadline(deadline)
+}
+
+func (t *transport) setDeadline(d direction, deadline time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.done {
+		return net.ErrClosed
+	}
+	t.user[d] = deadline
+	return t.apply(d)
+}
+
+func (t *transport) SetReadDeadline(at time.Time) error  { return t.setDeadline(reading, at) }
+func (t *transport) SetWriteDeadline(at time.Time) error { return t.setDeadline(writing, at) }
+
+func (t *transport) SetDeadline(at time.Time) error {
+	return errors.Join(t.SetReadDeadline(at), t.SetWriteDeadline(at))
+}
+
+// stopReading ends the read in progress and all later ones.
+func (t *transport) stopReading() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stopped = true
+	t.apply(reading)
+}
+
+// Close ends the reads and writes in progress and all later ones. The client
+// does not notice.
+func (t *transport) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.done {
+		t.done = true
+		close(t.over)
+	}
+	return errors.Join(t.apply(reading), t.apply(writing))
+}
+
+// why returns why the service ended though the client did not end it, or "".
+func (t *transport) why() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.idled {
+		return fmt.Sprintf("nothing moved for %v", t.idle)
+	}
+	return ""
+}
+
+func (t *transport) closed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.done
+}
+
+func (t *transport) LocalAddr() net.Addr  { return t.raw.LocalAddr() }
+func (t *transport) RemoteAddr() net.Addr { return t.raw.RemoteAddr() }
