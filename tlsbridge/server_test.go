@@ -83,6 +83,12 @@ func (r *recorder) TLSEnd(_ event.Flow, err error) {
 	r.ends = append(r.ends, err)
 }
 
+func (r *recorder) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starts, r.secrets, r.steps, r.flows, r.ends = 0, nil, nil, nil, nil
+}
+
 // find returns the steps of that name.
 func (r *recorder) find(step string) []event.TLSStep {
 	r.mu.Lock()
@@ -453,4 +459,3 @@ func body(t *testing.T, r *http.Response) string {
 	}
 	return string(b)
 }
-

@@ -219,7 +219,9 @@ func (t *transport) stopReading() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stopped = true
-	t.apply(reading)
+	if !t.done { // else the deadlines of raw are those of the drain
+		t.apply(reading)
+	}
 }
 
 // Close ends the reads and writes in progress and all later ones. The client

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -135,6 +136,11 @@ func (l *links) setUp(c Config) (index int, err error) {
 	if err := h.LinkSetUp(link); err != nil {
 		return 0, setUpError("bring up", c.Name, err)
 	}
+	for _, p := range c.Addresses {
+		if err := l.awaitLocal(p.Addr()); err != nil {
+			return 0, setUpError("await address "+p.String(), c.Name, err)
+		}
+	}
 	return link.Attrs().Index, nil
 }
 
@@ -170,4 +176,26 @@ func (l *links) addAddress(link netlink.Link, p netip.Prefix) error {
 		a.Flags = unix.IFA_F_NODAD
 	}
 	return l.handle.AddrAdd(link, a)
+}
+
+// localRouteTimeout is how long the kernel may take to route packets to an
+// address that it was given. It needs a few milliseconds.
+const localRouteTimeout = 5 * time.Second
+
+// awaitLocal waits until packets to an address are for this host. For IPv6 a
+// worker of the kernel makes that so, some time after the address can be used
+// as a source; an answer that comes before is lost.
+func (l *links) awaitLocal(a netip.Addr) error {
+	for deadline := time.Now().Add(localRouteTimeout); ; time.Sleep(time.Millisecond) {
+		routes, err := l.handle.RouteGet(a.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if err == nil {
+			err = fmt.Errorf("its route is %v", routes)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("packets to it are not for this host after %v: %v", localRouteTimeout, err)
+		}
+	}
 }

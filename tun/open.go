@@ -84,9 +84,10 @@ func (i *Interface) OffloadError() error { return i.refused }
 // addresses with the served prefixes when the interface was opened.
 func (i *Interface) Overlaps() []Overlap { return i.overlaps }
 
-// Changes returns the channel that tells what happens to the interface, in
-// order and at once. It is closed after Deleted, by Close, and if the kernel's
-// notices can no longer be read. Nothing is lost if it is read late or never.
+// Changes returns the channel that tells what somebody else does to the
+// interface, in order and at once. It is closed after Deleted, by Close, and if
+// the kernel's notices can no longer be read. It need not be read; when it is
+// read very late, a change that was undone since may be left out.
 func (i *Interface) Changes() <-chan Change { return i.watch.changes }
 
 // Read implements Device. It allocates nothing.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -69,6 +70,59 @@ func TestOpenSetsTheInterfaceUp(t *testing.T) {
 	}
 }
 
+// As soon as Open returns, what is sent to the host's own addresses is for it.
+// For IPv6 the kernel sees to that in its own time, so try more than once.
+func TestAddressesAreReady(t *testing.T) {
+	inNamespace(t, 0)
+	for range 20 {
+		i := mustOpen(t, Config{Addresses: bothFamilies})
+		for _, p := range bothFamilies {
+			routes, err := netlink.RouteGet(p.Addr().AsSlice())
+			if err != nil || len(routes) != 1 || routes[0].Type != unix.RTN_LOCAL {
+				t.Errorf("the route to %v is %v, %v; want a local one", p.Addr(), routes, err)
+			}
+		}
+		if err := i.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Below 1280 bytes there is no IPv6 on a link (RFC 8200, section 5).
+func TestExtremeMTU(t *testing.T) {
+	inNamespace(t, 0)
+	for _, mtu := range []int{minMTU, maxMTU} {
+		i := mustOpen(t, Config{Addresses: bothFamilies[:1], MTU: mtu})
+		if got := link(t, "syn0").Attrs().MTU; got != mtu {
+			t.Errorf("the MTU is %d, want %d", got, mtu)
+		}
+		if err := i.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What the kernel refuses is an error of that packet alone.
+func TestPacketIsRefused(t *testing.T) {
+	inNamespace(t, 0)
+	for _, noOffload := range []bool{false, true} {
+		i := mustOpen(t, Config{Addresses: bothFamilies, NoOffload: noOffload})
+		if err := i.Write([][]byte{make([]byte, 60)}, Offload{}); !errors.Is(err, ErrPacket) || !errors.Is(err, unix.EINVAL) {
+			t.Errorf("Write of IP version 0 = %v, want ErrPacket, EINVAL", err)
+		}
+		served := serve(func() error { return refuse(newPeer(i), servers[0]) })
+		if _, err := dial(servers[0]); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("Dial = %v, want ECONNREFUSED", err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if err := i.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOpenAndCloseLeaveNothing(t *testing.T) {
 	inNamespace(t, 0)
 	before := interfaces(t)
@@ -110,7 +164,7 @@ func TestConnectionIsRefused(t *testing.T) {
 					t.Errorf("Offloads() = %v", i.Offloads())
 				}
 				served := serve(func() error { return refuse(newPeer(i), server) })
-				_, err := net.Dial("tcp", server.String())
+				_, err := dial(server)
 				if !errors.Is(err, unix.ECONNREFUSED) {
 					t.Errorf("Dial = %v, want ECONNREFUSED", err)
 				}
@@ -120,6 +174,12 @@ func TestConnectionIsRefused(t *testing.T) {
 			})
 		}
 	}
+}
+
+// dial connects to a server behind the device from a kernel socket. Its timeout
+// is for the case that the answer is lost, which is a failure.
+func dial(server netip.AddrPort) (net.Conn, error) {
+	return net.DialTimeout("tcp", server.String(), 30*time.Second)
 }
 
 // serve runs f, the network behind the device, beside the test.
@@ -186,7 +246,7 @@ func TestBulk(t *testing.T) {
 
 // bulkClient sends data and then receives the reply, on a kernel socket.
 func bulkClient(server netip.AddrPort, data []byte) error {
-	conn, err := net.Dial("tcp", server.String())
+	conn, err := dial(server)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package tun
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -102,7 +101,7 @@ func TestIPv6IsDisabled(t *testing.T) {
 	wantFailure(t, Config{Addresses: bothFamilies}, unix.EACCES, "add address 2001:2::1/48: interface syn0: IPv6 is disabled", "disable_ipv6=0")
 	i := mustOpen(t, Config{Addresses: prefixes("198.18.0.1/15")})
 	served := serve(func() error { return refuse(newPeer(i), servers[0]) })
-	if _, err := net.Dial("tcp", servers[0].String()); !errors.Is(err, unix.ECONNREFUSED) {
+	if _, err := dial(servers[0]); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("Dial over IPv4 = %v, want ECONNREFUSED", err)
 	}
 	if err := <-served; err != nil {
@@ -205,7 +204,7 @@ func TestOffloadIsRefused(t *testing.T) {
 				t.Errorf("Offloads() = %v, OffloadError() = %v; want false, EINVAL from %s", i.Offloads(), err, name)
 			}
 			served := serve(func() error { return refuse(newPeer(i), servers[1]) })
-			if _, err := net.Dial("tcp", servers[1].String()); !errors.Is(err, unix.ECONNREFUSED) {
+			if _, err := dial(servers[1]); !errors.Is(err, unix.ECONNREFUSED) {
 				t.Errorf("Dial = %v, want ECONNREFUSED", err)
 			}
 			if err := <-served; err != nil {

@@ -101,19 +101,19 @@ func (w *watcher) notice(messages []syscall.NetlinkMessage) bool {
 		if int(info.Index) != w.index || info.Family != unix.AF_UNSPEC {
 			continue
 		}
-		switch m.Header.Type {
-		case unix.RTM_NEWLINK:
-			more := false
-			if w.lost {
-				more = w.ask()
-			} else {
-				more = w.tellUp(info.Flags&unix.IFF_UP != 0)
-			}
-			if !more {
-				return false
-			}
-		case unix.RTM_DELLINK:
-			return w.tellDeleted()
+		more := false
+		switch {
+		case m.Header.Type == unix.RTM_DELLINK:
+			more = w.tellDeleted()
+		case m.Header.Type != unix.RTM_NEWLINK:
+			continue
+		case w.lost:
+			more = w.ask()
+		default:
+			more = w.tellUp(info.Flags&unix.IFF_UP != 0)
+		}
+		if !more {
+			return false
 		}
 	}
 	return true

@@ -2,7 +2,6 @@ package tun
 
 import (
 	"errors"
-	"iter"
 	"os"
 	"slices"
 	"syscall"
@@ -146,19 +145,12 @@ func TestNoticesAfterLostOnesAreChecked(t *testing.T) {
 			t.Errorf("lost %v: notice does not want to go on", tt.lost)
 		}
 		close(w.changes)
-		if got := slices.Collect(received(w.changes)); !slices.Equal(got, tt.want) {
-			t.Errorf("lost %v: told %v, want %v", tt.lost, got, tt.want)
+		var got []Change
+		for c := range w.changes {
+			got = append(got, c)
 		}
-	}
-}
-
-// received yields what is received from a channel until it is closed.
-func received(changes <-chan Change) iter.Seq[Change] {
-	return func(yield func(Change) bool) {
-		for c := range changes {
-			if !yield(c) {
-				return
-			}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("lost %v: told %v, want %v", tt.lost, got, tt.want)
 		}
 	}
 }

@@ -22,9 +22,9 @@ func newExplainCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return explain.List(cmd.OutOrStdout(), textWidth(cmd.OutOrStdout()))
+				return explain.WriteList(cmd.OutOrStdout(), textWidth(cmd.OutOrStdout()))
 			}
-			if err := explain.Write(cmd.OutOrStdout(), args[0], textWidth(cmd.OutOrStdout())); err != nil {
+			if err := explain.WriteStep(cmd.OutOrStdout(), args[0], textWidth(cmd.OutOrStdout())); err != nil {
 				return usageError{err}
 			}
 			return nil

@@ -15,8 +15,8 @@ var closeSteps = []Step{
 	},
 	{
 		Name: "half-close", Title: "Half-closed connection", Spec: "RFC 9293, section 3.6.1",
-		Text: `A connection is two streams, and each is closed on its own. After the FIN of one side the other may still send: the
-			closed side, in FIN-WAIT-2, receives and acknowledges it. The connection ends when both have sent FIN and both are
+		Text: `A connection is two streams, and each is closed on its own. After the FIN of one side the other may still send; the
+			side that closed, in FIN-WAIT-2 once its FIN is acknowledged, still receives and acknowledges. The connection ends when both have sent FIN and both are
 			acknowledged.`,
 	},
 	{

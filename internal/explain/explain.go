@@ -93,9 +93,14 @@ func Lookup12(name string) (Step, bool) {
 	return Lookup(name)
 }
 
-// WriteList writes a line for each step, under the headings of the parts, in at
-// most width columns.
+// WriteList writes a line for each step, under the headings of the parts: its
+// name, its title and, if width columns are enough, where it is specified.
 func WriteList(w io.Writer, width int) error {
+	var name, title, spec int // widths of the columns
+	for _, s := range Steps() {
+		name, title, spec = max(name, len(s.Name)), max(title, len(s.Title)), max(spec, len(s.Spec))
+	}
+	withSpec := 2+name+1+title+1+spec <= width
 	var b strings.Builder
 	part := ""
 	for _, s := range Steps() {
@@ -106,11 +111,11 @@ func WriteList(w io.Writer, width int) error {
 			part = s.Part
 			fmt.Fprintf(&b, "%s\n", part)
 		}
-		line := fmt.Sprintf("  %-22s %s", s.Name, s.Title)
-		if full := fmt.Sprintf("%-50s %s", line, s.Spec); len(full) <= max(width, minWidth) {
-			line = full
+		if withSpec {
+			fmt.Fprintf(&b, "  %-*s %-*s %s\n", name, s.Name, title, s.Title, s.Spec)
+		} else {
+			fmt.Fprintf(&b, "  %-*s %s\n", name, s.Name, s.Title)
 		}
-		fmt.Fprintf(&b, "%s\n", line)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

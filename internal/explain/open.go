@@ -23,7 +23,7 @@ var openSteps = []Step{
 			segment has ACK=1; only a RST may lack it.`,
 	},
 	{
-		Name: "sequence-numbers", Title: "Sequence and acknowledgement numbers", Spec: "RFC 9293, section 3.4",
+		Name: "sequence-numbers", Title: "Sequence numbers", Spec: "RFC 9293, section 3.4",
 		Text: `Each direction numbers its bytes. seq is the number of the first byte in the segment, ack the number of the next byte
 			expected from the other side: everything below it has arrived. SYN and FIN take one number each, as if they were a byte;
 			a bare ACK takes none. So the next seq of a side is seq + len, plus one for a SYN or a FIN. The real numbers start at an
@@ -44,7 +44,7 @@ var openSteps = []Step{
 			acknowledges it again.`,
 	},
 	{
-		Name: "half-open", Title: "Half-open: waiting for the third segment", Spec: "RFC 9293, section 3.3.2; RFC 4987",
+		Name: "half-open", Title: "Half-open connection", Spec: "RFC 9293, section 3.3.2; RFC 4987",
 		Text: `In SYN-RECEIVED the server has answered a SYN and waits for the ACK of its own. Until then it must remember the client
 			and repeat the SYN-ACK, and the source address may be forged: a flood of SYNs fills its memory. It therefore gives up
 			after a deadline, or keeps no state at all (SYN cookie).`,

@@ -2,28 +2,28 @@ package explain
 
 var tls12Steps = []Step{
 	{
-		Name: "tls-1.2", Title: "The full TLS 1.2 handshake", Spec: "RFC 5246, section 7.3, figure 1",
+		Name: "tls-1.2", Title: "The full handshake", Spec: "RFC 5246, section 7.3, figure 1",
 		Text: `Two round trips. First both say what they can and choose; then the key exchange; then each side switches to the new keys
 			(ChangeCipherSpec) and confirms (Finished). Everything but the two Finished messages is in the clear, the certificates too.
 			Certificate, ServerKeyExchange, CertificateRequest, the client's Certificate and CertificateVerify depend on the key
 			exchange and on whether the client is asked to authenticate.`,
 	},
 	{
-		Name: "client_hello-1.2", Title: "ClientHello (TLS 1.2)", Spec: "RFC 5246, section 7.4.1.2",
+		Name: "client_hello-1.2", Title: "ClientHello", Spec: "RFC 5246, section 7.4.1.2",
 		Text: `The client's offer: the highest version, a random, the cipher suites in order of preference, and extensions: groups,
 			signature algorithms, server name, ALPN. A cipher suite names all of it: key exchange, authentication, cipher and hash.
 			There is no key share: the key exchange waits for the server's choice, which is why TLS 1.2 needs another round trip. A
 			session id or a ticket asks for resumption.`,
 	},
 	{
-		Name: "server_hello-1.2", Title: "ServerHello (TLS 1.2)", Spec: "RFC 5246, section 7.4.1.3",
+		Name: "server_hello-1.2", Title: "ServerHello", Spec: "RFC 5246, section 7.4.1.3",
 		Text: `The server's choice: the version, one cipher suite of those offered, its own random, and its answers to extensions (the
 			application protocol too, in the clear). If it repeats the client's session id, the session is resumed. A server that
 			could do TLS 1.3 ends its random with a fixed value, so that a client which offered 1.3 notices a forced downgrade
 			(RFC 8446, section 4.1.3).`,
 	},
 	{
-		Name: "certificate-1.2", Title: "Certificate (TLS 1.2)", Spec: "RFC 5246, sections 7.4.2 and 7.4.6",
+		Name: "certificate-1.2", Title: "Certificate", Spec: "RFC 5246, sections 7.4.2 and 7.4.6",
 		Text: `The sender's certificate first, then each that certifies the one before. In TLS 1.2 it is in the clear: an observer
 			reads the server's identity, and the client's if it sends one. Its key must fit the cipher suite: to sign in ECDHE and
 			DHE, to decrypt in RSA key exchange.`,
@@ -40,13 +40,13 @@ var tls12Steps = []Step{
 			certificate's own key is used.`,
 	},
 	{
-		Name: "rsa-key-exchange", Title: "RSA key exchange: no ServerKeyExchange", Spec: "RFC 5246, sections 7.4.3 and 7.4.7.1",
+		Name: "rsa-key-exchange", Title: "RSA key exchange", Spec: "RFC 5246, sections 7.4.3 and 7.4.7.1",
 		Text: `With RSA key exchange ServerKeyExchange is absent: there is nothing to send, for the client encrypts the secret with the
 			public key of the certificate. Whoever gets that private key later can decrypt all recorded connections: there is no
 			forward secrecy. TLS 1.3 has removed it.`,
 	},
 	{
-		Name: "certificate_request-1.2", Title: "CertificateRequest (TLS 1.2)", Spec: "RFC 5246, section 7.4.4",
+		Name: "certificate_request-1.2", Title: "CertificateRequest", Spec: "RFC 5246, section 7.4.4",
 		Text: `Optional: the server asks the client for a certificate, and says which types, signature algorithms and authorities it
 			takes. If it is absent, the client sends neither Certificate nor CertificateVerify.`,
 	},
@@ -62,31 +62,31 @@ var tls12Steps = []Step{
 			that the keys.`,
 	},
 	{
-		Name: "certificate_verify-1.2", Title: "CertificateVerify (TLS 1.2)", Spec: "RFC 5246, section 7.4.8",
+		Name: "certificate_verify-1.2", Title: "CertificateVerify", Spec: "RFC 5246, section 7.4.8",
 		Text: `Only from a client that sent a certificate which can sign: a signature over all handshake messages so far, by which it
 			proves that it owns the certificate. The server needs none: it signed ServerKeyExchange, or shows by its Finished that
 			it could decrypt the premaster secret.`,
 	},
 	{
-		Name: "change_cipher_spec-1.2", Title: "ChangeCipherSpec (TLS 1.2)", Spec: "RFC 5246, section 7.1",
+		Name: "change_cipher_spec-1.2", Title: "ChangeCipherSpec", Spec: "RFC 5246, section 7.1",
 		Text: `"From my next record on, I use the new keys." It is not a handshake message but a protocol of its own, content type 20,
 			one byte long: so it is not part of the transcript that Finished covers. Each direction changes on its own.`,
 	},
 	{
-		Name: "finished-1.2", Title: "Finished (TLS 1.2)", Spec: "RFC 5246, section 7.4.9",
+		Name: "finished-1.2", Title: "Finished", Spec: "RFC 5246, section 7.4.9",
 		Text: `The first message under the new keys: 12 bytes computed from the master secret and a hash of all handshake messages. Who
 			changed an earlier message, to weaken the choice of cipher suite perhaps, is found out here, because the two hashes then
 			differ.`,
 	},
 	{
-		Name: "new_session_ticket-1.2", Title: "NewSessionTicket (TLS 1.2)", Spec: "RFC 5077, section 3.3",
+		Name: "new_session_ticket-1.2", Title: "NewSessionTicket", Spec: "RFC 5077, section 3.3",
 		Text: `The server's session state, encrypted with a key that only the server has, for the client to keep and to bring back.
 			In TLS 1.2 it is sent before the server's ChangeCipherSpec, in the clear: an observer can link this connection with
 			those that resume it.`,
 	},
 	{
-		Name: "abbreviated", Title: "The abbreviated TLS 1.2 handshake (resumption)", Spec: "RFC 5246, section 7.3, figure 2",
-		Text: `One round trip instead of two: the server accepts the client's session id or ticket, and both take the master secret of
+		Name: "abbreviated", Title: "The abbreviated handshake", Spec: "RFC 5246, section 7.3, figure 2",
+		Text: `Resumption in TLS 1.2: one round trip instead of two. The server accepts the client's session id or ticket, and both take the master secret of
 			the earlier session. No certificate, no key exchange: after ServerHello the server sends ChangeCipherSpec and Finished
 			first, and the client answers with its own. The randoms are new, so the keys are.`,
 	},

@@ -162,7 +162,7 @@ func (p *printer) ladder() {
 			t = "" // the same moment
 		}
 		was = s.t
-		if s.arrow && s.from != event.NoSide {
+		if s.arrow && known(s.from) {
 			p.arrowStep(s, t)
 		} else {
 			p.noteStep(s, t)
@@ -199,8 +199,15 @@ func (p *printer) noteStep(s *step, t string) {
 	if s.marked {
 		st = warning
 	}
+	note := s.note
+	if s.arrow {
+		note = "from neither side:"
+		for _, l := range p.label(s) {
+			note += " " + l.text
+		}
+	}
 	var lines []line
-	for _, l := range wrap(p.escape(s.note), p.text()) {
+	for _, l := range wrap(p.escape(note), p.text()) {
 		lines = append(lines, line{{strings.Repeat(" ", p.indent), plain}, {l, st}})
 	}
 	p.rows(row{marked: s.marked, time: t}, lines, s.states)

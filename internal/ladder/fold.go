@@ -16,7 +16,7 @@ type fold struct {
 	bytes       uint64
 	retransmits uint64
 	outOfOrder  uint64
-	offloaded   uint64
+	onWire      uint64 // how many segments of a real wire they stand for
 	acks        uint64 // without data, from the same side
 	dupAcks     uint64
 	peerAcks    uint64 // without data, from the other side
@@ -28,7 +28,7 @@ type fold struct {
 // quiet reports whether a step may be folded: a segment that changed no state
 // and ended no message.
 func (s *step) quiet() bool {
-	if s.seg == nil || len(s.blocks) > 0 || !s.states.empty() || s.dying != "" {
+	if s.seg == nil || !known(s.from) || len(s.blocks) > 0 || !s.states.empty() || s.dying != "" {
 		return false
 	}
 	g := s.seg
@@ -152,6 +152,15 @@ func mixed(run []*step) []*step {
 	return out
 }
 
+// onWire is how many segments of a real wire a segment stands for: more than
+// one for a super-packet.
+func onWire(g *event.Segment) int {
+	if g.Offload <= 0 || g.Len <= g.Offload {
+		return 1
+	}
+	return (g.Len-1)/g.Offload + 1
+}
+
 func (f *fold) data(s *step) {
 	f.segments++
 	f.bytes += uint64(max(s.seg.Len, 0))
@@ -163,9 +172,7 @@ func (f *fold) data(s *step) {
 	if s.seg.OutOfOrder {
 		f.outOfOrder++
 	}
-	if s.seg.Offload > 0 {
-		f.offloaded++
-	}
+	f.onWire += uint64(onWire(s.seg))
 	for _, p := range s.partOf {
 		if len(f.partOf) < maxParts && (len(f.partOf) == 0 || f.partOf[len(f.partOf)-1] != p) {
 			f.partOf = append(f.partOf, p)

@@ -244,7 +244,7 @@ func (p *printer) notes() string {
 		ds = append(ds, count(p.hidden, "confirmation")+" by crypto/tls not drawn")
 	}
 	if p.ignored > 0 {
-		ds = append(ds, count(p.ignored, "event")+" of an unknown kind not drawn")
+		ds = append(ds, count(p.ignored, "event")+" of an unknown kind or side not drawn")
 	}
 	if p.offloaded {
 		ds = append(ds, "\"as n\": a super-packet, n segments on a real wire")

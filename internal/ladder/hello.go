@@ -2,6 +2,7 @@ package ladder
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"synscope/event"
@@ -33,27 +34,51 @@ func (p *printer) labelled(label string, values []string) []line {
 	return lines
 }
 
+// clientHello lists what the client offers; of a second one, after a
+// HelloRetryRequest, only what is not as in the first.
 func (p *printer) clientHello(h *event.ClientHello) []line {
-	var lines []line
-	say := func(label, value string) {
-		if value != "" {
-			lines = append(lines, p.field(label, value)...)
+	fields := p.offers(h)
+	if p.hello == nil || p.hello == h {
+		return slices.Concat(fields...)
+	}
+	lines := []line{styled("  as before, but", faint)}
+	before := p.offers(p.hello)
+	for i, f := range fields {
+		if !slices.EqualFunc(f, before[i], slices.Equal[line]) {
+			if len(f) == 0 {
+				f = p.field("without", strings.TrimSpace(before[i][0][0].text))
+			}
+			lines = append(lines, f...)
 		}
 	}
-	say("server name", p.escape(h.ServerName))
+	return lines
+}
+
+// offers writes the fields of a ClientHello, always the same number in the same
+// order; one that is absent has no lines.
+func (p *printer) offers(h *event.ClientHello) [][]line {
 	versions := joined(h.SupportedVersions)
 	if versions == "" {
 		versions = "up to " + h.LegacyVersion.String()
 	}
+	var fields [][]line
+	say := func(label, value string) {
+		var f []line
+		if value != "" {
+			f = p.field(label, value)
+		}
+		fields = append(fields, f)
+	}
+	say("server name", p.escape(h.ServerName))
 	say("versions", versions)
 	say("alpn", p.names(h.ALPN))
 	say("groups", joined(h.SupportedGroups))
 	say("key shares", joined(h.KeyShares))
-	lines = append(lines, p.suites(h.CipherSuites)...)
+	fields = append(fields, p.suites(h.CipherSuites))
 	say("resumption", p.offersToResume(h))
 	say("also", strings.Join(p.alsoOffers(h), ", "))
 	say("ja4", p.escape(h.JA4))
-	return lines
+	return fields
 }
 
 // offersToResume says with what the client wants to resume a session.
@@ -81,8 +106,11 @@ func (p *printer) alsoOffers(h *event.ClientHello) []string {
 	if n := len(h.SignatureSchemes); n > 0 {
 		ds = append(ds, count(n, "signature scheme"))
 	}
+	if n := len(h.Extensions); n > 0 {
+		ds = append(ds, count(n, "extension"))
+	}
 	if n := len(h.CertSignatures); n > 0 {
-		ds = append(ds, fmt.Sprintf("%d for certificates", n))
+		ds = append(ds, count(n, "scheme")+" for certificates")
 	}
 	if h.Cookie > 0 {
 		ds = append(ds, "cookie of "+count(h.Cookie, "byte"))
@@ -91,7 +119,7 @@ func (p *printer) alsoOffers(h *event.ClientHello) []string {
 		ds = append(ds, "encrypted client hello ("+p.escape(h.ECH)+")")
 	}
 	if h.StatusRequest {
-		ds = append(ds, "OCSP stapling")
+		ds = append(ds, "OCSP")
 	}
 	if len(h.CompressionMethods) > 0 {
 		ds = append(ds, "compression")
@@ -102,9 +130,6 @@ func (p *printer) alsoOffers(h *event.ClientHello) []string {
 	if len(h.CertificateCompress) > 0 {
 		ds = append(ds, "compressed certificates")
 	}
-	if n := len(h.Extensions); n > 0 {
-		ds = append(ds, count(n, "extension"))
-	}
 	return ds
 }
 
@@ -114,7 +139,7 @@ func (p *printer) suites(all []event.CipherSuite) []line {
 	label := fmt.Sprintf("suites (%d)", len(all))
 	var order []string
 	groups := make(map[string][]string)
-	for _, s := range all {
+	for _, s := range all[:min(len(all), maxListed)] {
 		prefix, name := splitSuite(s.String())
 		if _, ok := groups[prefix]; !ok {
 			order = append(order, prefix)
@@ -131,6 +156,9 @@ func (p *printer) suites(all []event.CipherSuite) []line {
 			ws = hanging(prefix+" "+strings.Join(groups[prefix], ", "), width)
 		}
 		values = append(values, ws...)
+	}
+	if len(all) > maxListed {
+		values = append(values, thousands(uint64(len(all)-maxListed))+" more")
 	}
 	return p.labelled(label, values)
 }

@@ -228,11 +228,10 @@ func (p *printer) alert(from event.Side, a *event.Alert) []line {
 		st = plain
 	}
 	name := span{bracket("Alert "+a.Description.String(), a.Epoch, a.Encrypted), st}
-	level := p.escape(a.Level)
 	if a.Description == 0 {
-		return p.headed(name, level+", no more data from the "+from.String())
+		return p.headed(name, "no more data from the "+from.String())
 	}
-	return p.headed(name, fmt.Sprintf("%s, code %d", level, a.Code))
+	return p.headed(name, fmt.Sprintf("%s, code %d", p.escape(a.Level), a.Code))
 }
 
 func (p *printer) undecoded(u *event.Undecoded, color style) []line {

@@ -195,7 +195,7 @@ func (otherBody) Kind() event.Kind { return "other" }
 
 func TestAnUnknownKindIsCounted(t *testing.T) {
 	out := string(render(t, []*event.Event{{Conn: 1, N: 1, Body: otherBody{}}}, Options{}))
-	if !strings.Contains(out, "1 event of an unknown kind not drawn") {
+	if !strings.Contains(out, "1 event of an unknown kind or side not drawn") {
 		t.Errorf("not counted:\n%s", out)
 	}
 }

@@ -29,9 +29,9 @@ func (p *printer) label(s *step) []span {
 		spans = append(spans, span{fmt.Sprintf("ack %d", g.AckRel), plain})
 	}
 	switch {
-	case g.Offload > 0 && g.Len > g.Offload:
+	case onWire(g) > 1:
 		p.offloaded = true
-		spans = append(spans, span{fmt.Sprintf("len %d as %d", g.Len, (g.Len+g.Offload-1)/g.Offload), plain})
+		spans = append(spans, span{fmt.Sprintf("len %d as %d", g.Len, onWire(g)), plain})
 	case g.Len > 0:
 		spans = append(spans, span{fmt.Sprintf("len %d", g.Len), plain})
 	}
@@ -114,16 +114,18 @@ func (p *printer) foldLabel(f *fold) []span {
 		}
 		say(faint, fmt.Sprintf("ack %d", f.lastAck))
 	} else {
-		say(strong, p.ellipsis+" "+count(f.segments, "segment")+", "+size(f.bytes))
+		n := count(f.segments, "segment")
+		if f.onWire > f.segments {
+			p.offloaded = true
+			n += " as " + thousands(f.onWire)
+		}
+		say(strong, p.ellipsis+" "+n+", "+size(f.bytes))
 		if f.acks > 0 {
 			say(plain, "and "+count(f.acks, "ACK"))
 		}
 		if f.peerAcks > 0 {
 			say(plain, count(f.peerAcks, "ACK")+" back")
 		}
-	}
-	if f.offloaded > 0 {
-		say(plain, thousands(f.offloaded)+" offloaded")
 	}
 	if len(f.partOf) > 0 {
 		say(faint, "part of "+strings.Join(f.partOf, " "))

@@ -162,6 +162,11 @@ func tls13HelloRetry() []*event.Event {
 	k.waits(client, "client_hello", event.TLSWaitSH)
 	k.waits(server, "client_hello", event.TLSRecvdCH)
 	k.serverFlight13(1120, true, false)
+	for _, e := range k.events {
+		if m, ok := e.Body.(*event.Message); ok && m.Type == event.ServerHelloType {
+			m.ServerHello.Group = 23
+		}
+	}
 	k.clientFinished13(2350)
 	e := established13()
 	e.HelloRetry, e.RoundTrips, e.Group = true, 2, 23
@@ -262,7 +267,11 @@ func tls12Full(suite event.CipherSuite) []*event.Event {
 		LegacyVersion: event.VersionTLS12, Version: event.VersionTLS12, CipherSuite: suite, ALPN: []string{"h2"}, SessionTicket: true})
 	k.waits(client, "server_hello", event.TLSWaitCert)
 	k.waits(server, "server_hello", event.TLSNegotiated)
-	k.message(server, event.CertificateType, event.EpochPlain, 1036, chain())
+	c := chain()
+	if !ecdhe {
+		c.Chain[0].PublicKey = "RSA 2048"
+	}
+	k.message(server, event.CertificateType, event.EpochPlain, 1036, c)
 	if ecdhe {
 		k.waits(client, "certificate", event.TLSWaitSKE)
 		k.message(server, event.ServerKeyExchangeType, event.EpochPlain, 144, &event.ServerKeyExchange{Group: 29, SignatureScheme: 0x0403})
@@ -273,11 +282,11 @@ func tls12Full(suite event.CipherSuite) []*event.Event {
 	}
 	k.message(server, event.ServerHelloDone, event.EpochPlain, 0, nil)
 	k.waits(server, "server_hello_done", event.TLSWaitCKE)
-	k.at(1810).data(client, 93)
 	exchange := &event.ClientKeyExchange{Exchange: "ECDHE", Len: 32}
 	if !ecdhe {
 		exchange = &event.ClientKeyExchange{Exchange: "RSA", Len: 256}
 	}
+	k.at(1810).data(client, 61+exchange.Len)
 	k.message(client, event.ClientKeyExchangeType, event.EpochPlain, exchange.Len+1, exchange)
 	k.waits(server, "client_key_exchange", event.TLSWaitCCS)
 	k.ccs(client, false)
@@ -297,8 +306,12 @@ func tls12Full(suite event.CipherSuite) []*event.Event {
 	}
 	k.say(event.NoSide, e)
 	k.closes(2900, true, event.EpochEncrypted)
-	return k.end("fin", event.Close{HandshakeDone: true, RTT: 42 * us, TCPHandshake: 83 * us, TLSHandshake: 1740 * us,
-		WaitingClient: 1090 * us, WaitingServer: 650 * us, Signing: 96 * us})
+	end := event.Close{HandshakeDone: true, RTT: 42 * us, TCPHandshake: 83 * us, TLSHandshake: 1740 * us,
+		WaitingClient: 1090 * us, WaitingServer: 650 * us}
+	if ecdhe {
+		end.Signing = 96 * us
+	}
+	return k.end("fin", end)
 }
 
 func tls12Resumed() []*event.Event {

@@ -50,6 +50,9 @@ func (s *states) put(side event.Side, st state) {
 	}
 }
 
+// known reports whether a side is one of the two.
+func known(s event.Side) bool { return s == event.Client || s == event.Server }
+
 func (s *states) empty() bool { return len(s[0])+len(s[1]) == 0 }
 
 // A story is what the events of a connection tell, before it is drawn.
@@ -72,7 +75,7 @@ type story struct {
 	first       states  // where each side began
 	steps       []*step
 	hidden      int // steps of crypto/tls that went as they should
-	ignored     int // events of kinds that are not known here
+	ignored     int // events of kinds or sides that are not known here
 	wireOnly    bool
 	tls13       bool
 	seen        map[event.HandshakeType]bool
@@ -184,7 +187,7 @@ func (t *teller) segment(e *event.Event, b *event.Segment) {
 // tcpState puts a transition at the segment that caused it. The wire's and the
 // endpoint's word for the same transition are drawn once.
 func (t *teller) tcpState(e *event.Event, b *event.TCPState) {
-	if b.Side != event.Client && b.Side != event.Server {
+	if !known(b.Side) {
 		t.ignored++
 		return
 	}
@@ -308,6 +311,10 @@ func (t *teller) carried(e *event.Event, frames []uint64) *block {
 
 // tlsState puts a transition at the message that caused it.
 func (t *teller) tlsState(e *event.Event, b *event.TLSState) {
+	if !known(b.Side) {
+		t.ignored++
+		return
+	}
 	st := state{name: string(b.New), tls: true}
 	if bl := t.byCause[b.Cause]; bl != nil {
 		bl.states.put(b.Side, st)

@@ -85,11 +85,19 @@ func wrap(s string, width int) []string {
 	return append(lines, line)
 }
 
+// maxListed bounds how many values of a list are written; a peer may send
+// thousands.
+const maxListed = 128
+
 // joined lists with commas.
 func joined[T fmt.Stringer](vs []T) string {
-	ss := make([]string, len(vs))
+	ss := make([]string, 0, min(len(vs), maxListed)+1)
 	for i, v := range vs {
-		ss[i] = v.String()
+		if i == maxListed {
+			ss = append(ss, thousands(uint64(len(vs)-maxListed))+" more")
+			break
+		}
+		ss = append(ss, v.String())
 	}
 	return strings.Join(ss, ", ")
 }
@@ -142,6 +150,8 @@ func stamp(d time.Duration) string {
 // duration is a length of time in running text.
 func duration(d time.Duration) string {
 	switch {
+	case d >= 10_000*time.Second:
+		return fmt.Sprintf("%.0f h", d.Hours())
 	case d >= 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d >= 10*time.Millisecond:

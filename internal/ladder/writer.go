@@ -99,7 +99,7 @@ func (w *Writer) Flush() error {
 		w.end(f.Value.(*pending), "")
 	}
 	if w.late > 0 {
-		w.write(fmt.Sprintf("\n%s after the end of their connections not drawn\n", count(w.late, "event")))
+		w.write(fmt.Sprintf("\n%s came after their connection had been drawn\n", count(w.late, "event")))
 		w.late = 0
 	}
 	return w.err

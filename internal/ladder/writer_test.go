@@ -27,7 +27,7 @@ func TestWriterDrawsAConnectionWhenItHasEnded(t *testing.T) {
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	wantLine(t, b.String(), "what came later", "1 event after the end of their connections not drawn")
+	wantLine(t, b.String(), "what came later", "1 event came after their connection had been drawn")
 }
 
 func TestWriterTellsAtOnceWhatBelongsToNoConnection(t *testing.T) {

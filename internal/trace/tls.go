@@ -204,8 +204,10 @@ func (s *tlsState) summarize(b *event.Close) {
 		return
 	}
 	sum := s.decoder.Summary()
-	b.TLSHandshake = sum.Duration()
-	b.WaitingClient, b.WaitingServer = sum.WaitingClient, sum.WaitingServer
+	if sum.Established {
+		b.TLSHandshake = sum.End.T - sum.Start.T
+	}
+	b.WaitingClient, b.WaitingServer = sum.WaitClient, sum.WaitServer
 	b.Signing = s.signing
-	b.TLSCutShort = sum.Established && !sum.CloseNotify[event.Client] && !sum.CloseNotify[event.Server]
+	b.TLSCutShort = sum.Established && !sum.ClientCloseNotify && !sum.ServerCloseNotify
 }

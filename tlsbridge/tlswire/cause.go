@@ -43,7 +43,7 @@ var refusals = map[event.AlertDescription]refusal{
 	112: {what: "does not serve the name that the {peer} asked for", hint: "check the server name in the ClientHello and the names configured on the server"},
 	113: {what: "refused the OCSP response of the {peer}", hint: "check the stapled response: its signer, dates and status", certificate: true},
 	115: {what: "does not know the pre-shared key of the {peer}", hint: "check the identity and key on both sides"},
-	116: {what: "requires a certificate of the {peer}, and got none", hint: "configure a client certificate from an issuer that the CertificateRequest names"},
+	116: {what: "requires a certificate of the {peer}, and got none", hint: "configure a client certificate from an issuer that the CertificateRequest names", certificate: true},
 	120: {what: "shares no application protocol with the {peer}", hint: "compare the ALPN lists of both sides"},
 	121: {what: "could not decrypt the ClientHello of the {peer}", hint: "fetch the ECH configuration of the server again"},
 }

@@ -1,0 +1,44 @@
+package tlsbridge
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestNobodyNeedsToWatch(t *testing.T) {
+	var w watch
+	w.start()
+	w.secret("CLIENT_RANDOM", nil, nil, false)
+	w.ok(stepHandshake, "")
+	w.end(nil)
+}
+
+func TestQuotesAreBounded(t *testing.T) {
+	for _, s := range []string{"", "short", strings.Repeat("x", maxDetail), strings.Repeat("ä", maxDetail), "a\xff", strings.Repeat("\xffx", 1000)} {
+		got := bounded(s)
+		if len(got) > maxDetail || !utf8.ValidString(got) {
+			t.Errorf("%q became %q of %d bytes", s, got, len(got))
+		}
+		if len(s) > maxDetail && !strings.HasSuffix(got, "…") {
+			t.Errorf("%q was cut without a sign", got)
+		}
+	}
+}
+
+func TestKeyLogLines(t *testing.T) {
+	r := new(recorder)
+	k := keyLog{watch{to: r}}
+	line := "CLIENT_RANDOM 0a0b 0c\n"
+	if n, err := k.Write([]byte(line)); n != len(line) || err != nil {
+		t.Errorf("Write = %d, %v", n, err)
+	}
+	if want := (secret{"CLIENT_RANDOM", "0a0b", "0c", false}); len(r.secrets) != 1 || r.secrets[0] != want {
+		t.Errorf("secrets %+v, want %+v", r.secrets, want)
+	}
+	for _, bad := range []string{"", "CLIENT_RANDOM 00\n", "CLIENT_RANDOM 0 00\n", "CLIENT_RANDOM 00 zz\n"} {
+		if _, err := k.Write([]byte(bad)); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
