@@ -31,7 +31,7 @@ func (c *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.f.ev.Cli
 // CloseWrite sends FIN and leaves the connection open for reading (RFC 9293,
 // section 3.6).
 func (c *Conn) CloseWrite() error {
-	c.f.explain("shutdown", false)
+	c.f.explainClose("shutdown")
 	defer c.stack.flows.poll(c.f)
 	return c.TCPConn.CloseWrite()
 }
@@ -39,20 +39,25 @@ func (c *Conn) CloseWrite() error {
 // Close closes both directions. With received data unread netstack sends RST
 // instead of FIN (RFC 9293, section 3.6.1).
 func (c *Conn) Close() error {
-	c.end("close", false, c.TCPConn.Close)
+	c.end(func() {
+		c.f.explainClose("close")
+		c.TCPConn.Close()
+	})
 	return nil
 }
 
 // Abort resets the connection (RFC 9293, section 3.10.5). Reason is told as the
 // cause of the states that follow.
 func (c *Conn) Abort(reason string) {
-	c.end("abort: "+reason, false, func() error { c.f.ep.Abort(); return nil })
+	c.end(func() {
+		c.f.explain("abort: "+reason, false)
+		c.f.ep.Abort()
+	})
 }
 
-func (c *Conn) end(call string, timer bool, how func() error) {
+func (c *Conn) end(how func()) {
 	c.once.Do(func() {
 		c.f.closing.Store(true)
-		c.f.explain(call, timer)
 		how()
 		c.stack.flows.poll(c.f)
 		c.stack.flows.watch(c.f)

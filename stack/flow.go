@@ -24,19 +24,30 @@ type flow struct {
 	since   time.Time
 	reset   atomic.Bool // a RST came in for it while half-open
 	closing atomic.Bool // we closed it
+	mute    atomic.Bool // its RST is not sent: it is in TIME-WAIT, and we end
 
 	// mu is a leaf lock: it is taken under the endpoint's lock, and nothing
 	// but flows.mu and the observer's own locks is taken under it.
 	mu    sync.Mutex
 	last  event.State
-	call  string // of ours, that explains the next states
+	call  string // of ours, that explains the next state
 	timer bool   // call is a deadline
 }
 
-// explain sets the call that the next observed states are due to.
+// explain sets the call that the next observed state is due to.
 func (f *flow) explain(call string, timer bool) {
 	f.mu.Lock()
 	f.call, f.timer = call, timer
+	f.mu.Unlock()
+}
+
+// explainClose is explain for a close, which means nothing to an endpoint that
+// has sent its FIN.
+func (f *flow) explainClose(call string) {
+	f.mu.Lock()
+	if f.last == event.StateEstablished || f.last == event.StateCloseWait {
+		f.call, f.timer = call, false
+	}
 	f.mu.Unlock()
 }
 
@@ -105,7 +116,7 @@ func (t *flows) poll(f *flow) {
 		Time: time.Now(), Flow: f.ev, Endpoint: f.id,
 		Old: f.last, New: s, Call: f.call, Timer: f.timer,
 	})
-	f.last = s
+	f.last, f.call, f.timer = s, "", false
 	switch {
 	case s == event.StateClosed:
 		t.mu.Lock()

@@ -186,7 +186,10 @@ func (l *link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 			Time: time.Now(), From: event.Server, Views: views, Len: pkt.Size(),
 			SegmentSize: segmentSize(off), PartialChecksum: off.NeedsChecksum,
 		}
-		l.stack.sending(pkt, &out)
+		if !l.stack.sending(pkt, &out) {
+			n++
+			continue
+		}
 		if err := l.dev.Write(views, off); err != nil {
 			l.writeErrs.Add(1)
 			return n, &tcpip.ErrNoBufferSpace{}

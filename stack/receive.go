@@ -184,38 +184,41 @@ func checksumOK(views [][]byte, p *tcptrack.Packet) bool {
 }
 
 // sending tells the observer of a packet of netstack's and reads the state of
-// the endpoint that sends it. The endpoint is locked by the caller.
-func (s *Stack) sending(pkt *gstack.PacketBuffer, out *event.Packet) {
+// the endpoint that sends it. The endpoint is locked by the caller. It reports
+// whether the packet is to be sent.
+func (s *Stack) sending(pkt *gstack.PacketBuffer, out *event.Packet) bool {
 	if pkt.TransportProtocolNumber == header.TCPProtocolNumber {
 		th := header.TCP(pkt.TransportHeader().Slice())
 		if len(th) >= header.TCPMinimumSize {
-			out.SYNCookie = s.observeSender(pkt, th)
+			f, cookie := s.sender(pkt, th)
+			out.SYNCookie = cookie
+			if f != nil {
+				s.flows.poll(f)
+				if f.mute.Load() && th.Flags().Contains(header.TCPFlagRst) {
+					return false
+				}
+			}
 		}
 	}
 	s.obs.Packet(out)
+	return true
 }
 
-// observeSender finds the endpoint of a segment and polls it. It reports
-// whether the segment is a SYN-ACK that no endpoint stands behind.
-func (s *Stack) observeSender(pkt *gstack.PacketBuffer, th header.TCP) (cookie bool) {
+// sender finds the endpoint that sends a segment. Cookie is set for a SYN-ACK
+// that no endpoint stands behind.
+func (s *Stack) sender(pkt *gstack.PacketBuffer, th header.TCP) (f *flow, cookie bool) {
 	net := pkt.Network()
 	key := gstack.TransportEndpointID{
 		LocalAddress: net.SourceAddress(), LocalPort: th.SourcePort(),
 		RemoteAddress: net.DestinationAddress(), RemotePort: th.DestinationPort(),
 	}
-	var f *flow
-	if th.Flags().Contains(header.TCPFlagSyn | header.TCPFlagAck) {
-		te := s.stack.FindTransportEndpoint(pkt.NetworkProtocolNumber, tcp.ProtocolNumber, key, nicID)
-		ep, ok := te.(*tcp.Endpoint)
-		if !ok || ep.EndpointState() == tcp.StateListen {
-			return true
-		}
-		f = s.flows.add(key, ep)
-	} else {
-		f = s.flows.lookup(key)
+	if !th.Flags().Contains(header.TCPFlagSyn | header.TCPFlagAck) {
+		return s.flows.lookup(key), false
 	}
-	if f != nil {
-		s.flows.poll(f)
+	te := s.stack.FindTransportEndpoint(pkt.NetworkProtocolNumber, tcp.ProtocolNumber, key, nicID)
+	ep, ok := te.(*tcp.Endpoint)
+	if !ok || ep.EndpointState() == tcp.StateListen {
+		return nil, true
 	}
-	return false
+	return s.flows.add(key, ep), false
 }

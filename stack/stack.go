@@ -283,6 +283,8 @@ func (s *Stack) Close() error {
 		s.sweep.stop()
 		flows := s.flows.all()
 		for _, f := range flows {
+			// A peer that has closed in order is not to get a RST.
+			f.mute.Store(f.ep.EndpointState() == tcp.StateTimeWait)
 			f.explain("abort: shutdown", false)
 			f.ep.Abort()
 			s.flows.poll(f)

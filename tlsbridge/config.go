@@ -111,7 +111,7 @@ func (t *TLSConfig) Validate() error {
 			tls.VersionName(minVersion), tls.VersionName(maxVersion))
 	}
 	for _, id := range t.CipherSuites {
-		if !implemented(id) {
+		if !implemented[id] {
 			return fmt.Errorf("tlsbridge: cipher suite %s is not implemented by crypto/tls", tls.CipherSuiteName(id))
 		}
 	}
@@ -157,10 +157,14 @@ var defaultKeyTypes = []KeyType{ECDSA, RSA}
 // defaultTLS is what an Endpoint without TLSConfig gets.
 var defaultTLS = &TLSConfig{SessionTickets: true}
 
-func implemented(id uint16) bool {
-	is := func(s *tls.CipherSuite) bool { return s.ID == id }
-	return slices.ContainsFunc(tls.CipherSuites(), is) || slices.ContainsFunc(tls.InsecureCipherSuites(), is)
-}
+// implemented tells which cipher suites crypto/tls has.
+var implemented = func() map[uint16]bool {
+	m := make(map[uint16]bool)
+	for _, s := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		m[s.ID] = true
+	}
+	return m
+}()
 
 // complete returns a copy of c with its defaults filled in, those that the
 // server keeps from old, which may be nil.

@@ -77,6 +77,7 @@ func TestClientThatStopsInTheHandshake(t *testing.T) {
 	c := f.dial()
 	io.WriteString(c, "\x16\x03\x01")
 	wantEOF(t, c)
+	c.Close()
 	f.stop()
 	f.seen.want(t, "handshake", false, "timeout")
 }

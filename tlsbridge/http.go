@@ -30,6 +30,11 @@ type httpService struct{ handler http.Handler }
 func (httpService) ALPN() []string { return []string{"h2", "http/1.1"} }
 
 func (h httpService) Serve(_ context.Context, s *Session) error {
+	if s.TLS != nil && s.TLS.NegotiatedProtocol == "h2" {
+		// net/http ends HTTP/2 with GOAWAY in any state. And what the client
+		// said with its Finished is with crypto/tls already.
+		s.transport.fresh.Store(false)
+	}
 	return s.http.serve(&exchange{session: s, handler: h.handler, over: make(chan struct{})})
 }
 
@@ -146,6 +151,12 @@ func (e *httpEngine) add(x *exchange) bool {
 	return true
 }
 
+func (e *httpEngine) find(c net.Conn) *exchange {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.exchanges[c]
+}
+
 func (e *httpEngine) remove(c net.Conn) *exchange {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -171,20 +182,22 @@ func (e *httpEngine) shutdown(ctx context.Context) {
 
 // connContext is the ConnContext of the server.
 func (e *httpEngine) connContext(ctx context.Context, c net.Conn) context.Context {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return context.WithValue(ctx, exchangeKey{}, e.exchanges[c])
+	return context.WithValue(ctx, exchangeKey{}, e.find(c))
 }
 
-// connState is the ConnState of the server. It is called last when a connection
-// is closed, on the goroutine that served it.
+// connState is the ConnState of the server. It is called on the goroutine that
+// serves the connection, last when it is closed.
 func (e *httpEngine) connState(c net.Conn, state http.ConnState) {
-	if state != http.StateClosed && state != http.StateHijacked {
-		return
-	}
-	if x := e.remove(c); x != nil {
-		x.hijacked = state == http.StateHijacked
-		close(x.over)
+	switch state {
+	case http.StateActive: // a request has begun
+		if x := e.find(c); x != nil {
+			x.session.transport.fresh.Store(false)
+		}
+	case http.StateClosed, http.StateHijacked:
+		if x := e.remove(c); x != nil {
+			x.hijacked = state == http.StateHijacked
+			close(x.over)
+		}
 	}
 }
 

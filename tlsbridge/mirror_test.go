@@ -108,11 +108,10 @@ func TestMirrorRefusals(t *testing.T) {
 		{"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 405, "no proxy"},
 		{"GET / HTTP/1.1\r\nHost: x\r\nA: " + big[:2*maxHTTPHeader] + "\r\n\r\n", 431, "Too Large"},
 		{fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(big), big), 413, "longer than 1048576"},
-		{"nonsense\r\n\r\n", 400, "Bad Request"},
+		{"nothing that HTTP knows\r\n\r\n", 400, "Bad Request"},
 	} {
 		c := f.dial()
 		go io.WriteString(c, test.request)
-		t.Logf("%.40q", test.request)
 		r := answer(t, bufio.NewReader(c))
 		if b := body(t, r); r.StatusCode != test.status || !strings.Contains(b, test.text) {
 			t.Errorf("%.40q: %s %q, want %d %q", test.request, r.Status, b, test.status, test.text)
@@ -181,11 +180,15 @@ func TestCloseWaitsForHandlers(t *testing.T) {
 		<-r.Context().Done()
 		returned = true
 	})), nil))
-	for _, proto := range []string{"h2"} {
-		go httpClient(t, proto).Get("https://" + f.addr)
-	}
+	client := httpClient(t, "h2")
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		client.Get("https://" + f.addr) // fails: it is never answered
+	}()
 	<-entered
 	f.Close()
+	<-asked
 	if !returned {
 		t.Error("the handler is still running")
 	}

@@ -10,8 +10,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -194,7 +196,11 @@ func (f *fixture) dialTLS(conf *tls.Config) (*tls.Conn, error) {
 		conf.ServerName = "127.0.0.1"
 	}
 	c := tls.Client(f.dial(), conf)
-	return c, c.Handshake()
+	err := c.Handshake()
+	if err != nil {
+		c.Close()
+	}
+	return c, err
 }
 
 func (f *fixture) mustDialTLS(conf *tls.Config) *tls.Conn {
@@ -380,6 +386,39 @@ func (f *fixture) speaking() []*conn {
 		c.mu.Unlock()
 	}
 	return spoke
+}
+
+// A failing is a listener that fails in the given ways, one after the other.
+type failing struct {
+	net.Listener
+	errs []error
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	err := f.errs[0]
+	f.errs = f.errs[1:]
+	return nil, err
+}
+
+func (f *failing) Close() error { return nil }
+
+func TestServeOutlivesAShortageOnly(t *testing.T) {
+	s, err := New(Config{Authority: authority()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	shortage := &net.OpError{Op: "accept", Err: os.NewSyscallError("accept", syscall.EMFILE)}
+	if err := s.Serve(&failing{errs: []error{shortage, broken}}); err != broken {
+		t.Errorf("Serve = %v, want the error after the shortage", err)
+	}
+	if err := s.Serve(&failing{errs: []error{net.ErrClosed}}); err != nil {
+		t.Errorf("Serve = %v of a closed listener, want nil", err)
+	}
+	s.Close()
+	if err := s.Serve(&failing{}); err != nil {
+		t.Errorf("Serve = %v of a closed server, want nil, at once", err)
+	}
 }
 
 func TestReconfigureIsForNewConnections(t *testing.T) {

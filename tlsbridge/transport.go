@@ -26,7 +26,7 @@ type transport struct {
 	keeping bool   // Read adds to head
 
 	moved atomic.Int64 // when a byte last moved; nanoseconds since epoch
-	fresh atomic.Bool  // the service has not read anything yet
+	fresh atomic.Bool  // the service waits for the first words of the client
 
 	mu      sync.Mutex // guards the fields below, and the deadlines of raw
 	idle    time.Duration

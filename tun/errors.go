@@ -59,6 +59,7 @@ func createError(name string, err error) error {
 	case errors.Is(err, unix.EPERM):
 		e.Hint = hintCapability
 	case errors.Is(err, unix.EBUSY):
+		e.Err = fmt.Errorf("an interface of this name exists: %w", err)
 		e.Hint = hintTaken
 	case errors.Is(err, unix.ENOTTY):
 		e.Hint = hintNotDevice

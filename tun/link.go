@@ -31,8 +31,12 @@ func openLinks() (*links, error) {
 
 func (l *links) close() { l.handle.Close() }
 
-// name returns the name of an interface, or its number if it has gone.
+// name returns the name of an interface, or its number if it has gone. Zero is
+// no interface.
 func (l *links) name(index int) string {
+	if index == 0 {
+		return ""
+	}
 	link, err := l.handle.LinkByIndex(index)
 	if err != nil {
 		return "number " + strconv.Itoa(index)
@@ -56,9 +60,13 @@ func (l *links) checkAddresses(c Config) error {
 			if ip.Unmap() != p.Addr() {
 				continue
 			}
+			owner := l.name(a.LinkIndex)
+			if owner == c.Name {
+				continue // what is wrong is the name, which create will say
+			}
 			return &Error{
 				Op: "add address " + p.String(), Name: c.Name,
-				Err:  fmt.Errorf("%v is already an address of interface %s: %w", p.Addr(), l.name(a.LinkIndex), unix.EADDRINUSE),
+				Err:  fmt.Errorf("%v is already an address of interface %s: %w", p.Addr(), owner, unix.EADDRINUSE),
 				Hint: "give another address, or remove it there",
 			}
 		}
@@ -73,7 +81,7 @@ func (l *links) checkAddresses(c Config) error {
 type Overlap struct {
 	Prefix    netip.Prefix // as configured
 	Route     netip.Prefix
-	Interface string // of the route
+	Interface string // of the route; empty if it has none, or several
 }
 
 // overlaps looks for routes of the main table that overlap a served prefix.

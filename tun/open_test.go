@@ -110,13 +110,7 @@ func TestPacketIsRefused(t *testing.T) {
 		if err := i.Write([][]byte{make([]byte, 60)}, Offload{}); !errors.Is(err, ErrPacket) || !errors.Is(err, unix.EINVAL) {
 			t.Errorf("Write of IP version 0 = %v, want ErrPacket, EINVAL", err)
 		}
-		served := serve(func() error { return refuse(newPeer(i), servers[0]) })
-		if _, err := dial(servers[0]); !errors.Is(err, unix.ECONNREFUSED) {
-			t.Errorf("Dial = %v, want ECONNREFUSED", err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		wantRefused(t, i, servers[0])
 		if err := i.Close(); err != nil {
 			t.Error(err)
 		}
@@ -163,23 +157,35 @@ func TestConnectionIsRefused(t *testing.T) {
 				if i.Offloads() == noOffload {
 					t.Errorf("Offloads() = %v", i.Offloads())
 				}
-				served := serve(func() error { return refuse(newPeer(i), server) })
-				_, err := dial(server)
-				if !errors.Is(err, unix.ECONNREFUSED) {
-					t.Errorf("Dial = %v, want ECONNREFUSED", err)
-				}
-				if err := <-served; err != nil {
-					t.Error(err)
-				}
+				wantRefused(t, i, server)
 			})
 		}
 	}
 }
 
-// dial connects to a server behind the device from a kernel socket. Its timeout
-// is for the case that the answer is lost, which is a failure.
+// wantRefused has a kernel socket connect to a server behind the device, which
+// answers with a RST.
+func wantRefused(t *testing.T, i *Interface, server netip.AddrPort) {
+	t.Helper()
+	served := serve(func() error { return refuse(newPeer(i), server) })
+	if _, err := dial(server); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("Dial = %v, want ECONNREFUSED", err)
+		i.Close() // so that the server ends
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// dial connects to a server behind the device from a kernel socket. Its
+// deadline is for the case that an answer is lost, which is a failure.
 func dial(server netip.AddrPort) (net.Conn, error) {
-	return net.DialTimeout("tcp", server.String(), 30*time.Second)
+	const patience = 30 * time.Second
+	conn, err := net.DialTimeout("tcp", server.String(), patience)
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Now().Add(patience))
 }
 
 // serve runs f, the network behind the device, beside the test.

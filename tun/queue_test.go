@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -200,6 +201,34 @@ func TestQueueCloseEndsWaiting(t *testing.T) {
 	}
 	if err := q.write([][]byte{[]byte("after")}, Offload{}); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("write after close = %v, want os.ErrClosed", err)
+	}
+}
+
+func TestWhatTheKernelSays(t *testing.T) {
+	q, _ := queuePair(t, false)
+	for _, tt := range []struct {
+		op    string
+		errno syscall.Errno
+		want  error
+	}{
+		{"read", unix.EBADFD, ErrGone}, // tun(4) detached the queue
+		{"read", unix.EIO, ErrGone},
+		{"write", unix.EBADFD, ErrGone},
+		{"write", unix.EIO, ErrDown}, // the interface is not up
+		{"write", unix.EINVAL, ErrPacket},
+		{"write", unix.ENOBUFS, ErrPacket}, // lost, but the next may pass
+		{"write", unix.ENOMEM, ErrPacket},
+		{"write", unix.EPERM, unix.EPERM},
+	} {
+		err := q.errnoError(tt.op, tt.errno)
+		if !errors.Is(err, tt.want) || !errors.Is(err, tt.errno) {
+			t.Errorf("%s, %v: %v, want %v", tt.op, tt.errno, err, tt.want)
+		}
+		for _, other := range []error{ErrGone, ErrDown, ErrPacket} {
+			if other != tt.want && errors.Is(err, other) {
+				t.Errorf("%s, %v: %v is also %v", tt.op, tt.errno, err, other)
+			}
+		}
 	}
 }
 

@@ -46,7 +46,8 @@ func wantFailure(t *testing.T, c Config, target error, want, hint string) {
 func TestNameIsTaken(t *testing.T) {
 	inNamespace(t, 0)
 	addForeign(t, "theirs", "192.0.2.1/24")
-	mustOpen(t, Config{Name: "ours"})
+	mustOpen(t, Config{Name: "ours", Addresses: bothFamilies})
+	wantFailure(t, Config{Name: "ours", Addresses: bothFamilies}, unix.EBUSY, "of this name exists", "another name")
 	for _, name := range []string{"theirs", "ours", "lo"} {
 		for _, noOffload := range []bool{false, true} {
 			wantFailure(t, Config{Name: name, NoOffload: noOffload}, unix.EBUSY, name, "another name")
@@ -72,10 +73,12 @@ func TestOverlapsAreTold(t *testing.T) {
 	addForeign(t, "theirs", "198.18.7.1/24", "192.0.2.1/24", "2001:2:0:7::1/64")
 	run(t, "ip", "route", "add", "198.0.0.0/8", "dev", "theirs")
 	run(t, "ip", "route", "add", "default", "dev", "theirs")
+	run(t, "ip", "route", "add", "blackhole", "198.18.8.0/24")
 	i := mustOpen(t, Config{Addresses: bothFamilies})
 	want := []Overlap{
 		{bothFamilies[0], prefixes("198.0.0.0/8")[0], "theirs"},
 		{bothFamilies[0], prefixes("198.18.7.0/24")[0], "theirs"},
+		{bothFamilies[0], prefixes("198.18.8.0/24")[0], ""},
 		{bothFamilies[1], prefixes("2001:2:0:7::/64")[0], "theirs"},
 	}
 	byRoute := func(a, b Overlap) bool { return a.Route.String() < b.Route.String() }
@@ -100,13 +103,7 @@ func TestIPv6IsDisabled(t *testing.T) {
 	disableIPv6(t)
 	wantFailure(t, Config{Addresses: bothFamilies}, unix.EACCES, "add address 2001:2::1/48: interface syn0: IPv6 is disabled", "disable_ipv6=0")
 	i := mustOpen(t, Config{Addresses: prefixes("198.18.0.1/15")})
-	served := serve(func() error { return refuse(newPeer(i), servers[0]) })
-	if _, err := dial(servers[0]); !errors.Is(err, unix.ECONNREFUSED) {
-		t.Errorf("Dial over IPv4 = %v, want ECONNREFUSED", err)
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
+	wantRefused(t, i, servers[0])
 }
 
 // dropCapabilities leaves the test's thread without any capability.
@@ -160,11 +157,11 @@ func TestDeviceNodeIsAnother(t *testing.T) {
 	wantFailure(t, Config{}, unix.ENOTTY, "TUNSETIFF", "mknod /dev/net/tun c 10 200")
 }
 
-// The mode of the node is 0600 on some systems and 0666 on others.
+// The node is 0600 on some systems and 0666 on others; here it is 0000.
 func TestDeviceNodeIsDenied(t *testing.T) {
 	inNamespace(t, unix.CLONE_NEWNS)
 	private := t.TempDir() + "/tun"
-	if err := unix.Mknod(private, unix.S_IFCHR|0o000, int(unix.Mkdev(10, 200))); err != nil {
+	if err := unix.Mknod(private, unix.S_IFCHR, int(unix.Mkdev(10, 200))); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Mount(private, clonePath, "", unix.MS_BIND, ""); err != nil {
@@ -203,13 +200,7 @@ func TestOffloadIsRefused(t *testing.T) {
 			if err := i.OffloadError(); i.Offloads() || !errors.Is(err, unix.EINVAL) || !strings.Contains(fmt.Sprint(err), name) {
 				t.Errorf("Offloads() = %v, OffloadError() = %v; want false, EINVAL from %s", i.Offloads(), err, name)
 			}
-			served := serve(func() error { return refuse(newPeer(i), servers[1]) })
-			if _, err := dial(servers[1]); !errors.Is(err, unix.ECONNREFUSED) {
-				t.Errorf("Dial = %v, want ECONNREFUSED", err)
-			}
-			if err := <-served; err != nil {
-				t.Error(err)
-			}
+			wantRefused(t, i, servers[1])
 		})
 	}
 }

@@ -102,7 +102,8 @@ var tls13Steps = []Step{
 	},
 	{
 		Name: "observer", Title: "What an observer can read", Spec: "RFC 8446, sections 2 and 4; appendix E",
-		Text: `Of what passes, an observer on the path reads always: addresses, ports, TCP flags and numbers, record types and lengths, times. TLS 1.3: both hellos, and so the
+		Text: `Of what passes, an observer on the path reads always: addresses, ports, TCP flags and numbers, record
+			types and lengths, times. TLS 1.3: both hellos, and so the
 			server's name, the offers and the choice of version, cipher suite and group, but no certificate, no ALPN choice, no
 			ticket, no alert after the keys. TLS 1.2: also the certificates of both sides, the chosen protocol and the tickets.
 			Never, without keys: the application data. Whoever changes packets can break the connection, but not unnoticed.`,

@@ -36,7 +36,10 @@ type printer struct {
 
 func newPrinter(o Options) *printer {
 	o = o.withDefaults()
-	p := &printer{Options: o, glyphs: asciiGlyphs, inner: o.Width - fixedWidth, indent: 2, labels: 14, told: make(map[string]bool), offered: make(map[event.Side][]span)}
+	p := &printer{
+		Options: o, glyphs: asciiGlyphs, inner: o.Width - fixedWidth, indent: 2, labels: 14,
+		told: make(map[string]bool), offered: make(map[event.Side][]span),
+	}
 	if p.inner < narrowBelow {
 		p.indent, p.labels = 1, 0
 	}
@@ -150,7 +153,9 @@ func (p *printer) state(ss []state, i int) span {
 
 // ladder draws all steps.
 func (p *printer) ladder() {
-	p.rows(row{}, nil, p.first)
+	if !p.first.empty() {
+		p.rows(row{}, nil, p.first)
+	}
 	was := time.Duration(-1)
 	var before *step
 	for _, s := range p.steps {

@@ -12,16 +12,8 @@ import (
 // header writes who talks with whom and what came of it, then the columns'
 // titles.
 func (p *printer) header() {
-	client, server, name := "?", "?", ""
-	if p.open != nil {
-		client, server = p.open.Client.String(), p.open.Server.String()
-	}
-	if p.hello != nil && p.hello.ServerName != "" {
-		name = escape(p.hello.ServerName, 64, p.Unicode)
-		server = name + " (" + server + ")"
-	}
 	id := fmt.Sprintf("#%d", p.conn)
-	who := id + "  " + p.escape(client) + " > " + p.escape(server)
+	who := id + "  " + p.peers()
 	what, st := p.outcome()
 	if columns(who)+3+columns(what) <= p.Width {
 		p.print(line{{who, strong}, {strings.Repeat(" ", p.Width-columns(who)-columns(what)), plain}, {what, st}})
@@ -39,6 +31,23 @@ func (p *printer) header() {
 	pad := (p.inner + 2 - columns(title)) / 2
 	p.print(line{{" " + padLeft("ms", timeWidth) + " " + padLeft("client", stateWidth) + " ", strong},
 		{padRight(strings.Repeat(" ", pad)+title, p.inner+2), faint}, {" server", strong}})
+}
+
+// peers names the two ends of the connection, as far as they are known.
+func (p *printer) peers() string {
+	name := ""
+	if p.hello != nil {
+		name = escape(p.hello.ServerName, 64, p.Unicode)
+	}
+	switch {
+	case p.open == nil && name == "":
+		return "addresses not known"
+	case p.open == nil:
+		return name
+	case name == "":
+		return p.escape(p.open.Client.String()) + " > " + p.escape(p.open.Server.String())
+	}
+	return p.escape(p.open.Client.String()) + " > " + name + " (" + p.escape(p.open.Server.String()) + ")"
 }
 
 // title stands between the names of the sides: when it was, where it came in,
@@ -67,6 +76,10 @@ func (p *printer) outcome() (string, style) {
 		return "no answer", failure
 	case p.close != nil && !p.close.HandshakeDone:
 		return "TCP handshake not completed", failure
+	case p.serverHello != nil && p.partly:
+		return p.serverHello.Version.String() + ", " + p.serverHello.CipherSuite.String() + ", not all of it decoded", plain
+	case p.hello != nil && p.partly:
+		return "TLS, not all of it decoded", plain
 	case p.hello != nil:
 		return "TLS handshake not completed", warning
 	case p.notTLS:

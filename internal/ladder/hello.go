@@ -104,13 +104,14 @@ func (p *printer) offersToResume(h *event.ClientHello) string {
 func (p *printer) alsoOffers(h *event.ClientHello) []string {
 	var ds []string
 	if n := len(h.SignatureSchemes); n > 0 {
-		ds = append(ds, count(n, "signature scheme"))
+		s := count(n, "signature scheme")
+		if n := len(h.CertSignatures); n > 0 {
+			s += fmt.Sprintf(" (%d for certificates)", n)
+		}
+		ds = append(ds, s)
 	}
 	if n := len(h.Extensions); n > 0 {
 		ds = append(ds, count(n, "extension"))
-	}
-	if n := len(h.CertSignatures); n > 0 {
-		ds = append(ds, count(n, "scheme")+" for certificates")
 	}
 	if h.Cookie > 0 {
 		ds = append(ds, "cookie of "+count(h.Cookie, "byte"))
@@ -138,12 +139,14 @@ func (p *printer) alsoOffers(h *event.ClientHello) []string {
 func (p *printer) suites(all []event.CipherSuite) []line {
 	label := fmt.Sprintf("suites (%d)", len(all))
 	var order []string
+	inOrder := true
 	groups := make(map[string][]string)
 	for _, s := range all[:min(len(all), maxListed)] {
 		prefix, name := splitSuite(s.String())
 		if _, ok := groups[prefix]; !ok {
 			order = append(order, prefix)
 		}
+		inOrder = inOrder && order[len(order)-1] == prefix
 		groups[prefix] = append(groups[prefix], name)
 	}
 	var values []string
@@ -159,6 +162,9 @@ func (p *printer) suites(all []event.CipherSuite) []line {
 	}
 	if len(all) > maxListed {
 		values = append(values, thousands(uint64(len(all)-maxListed))+" more")
+	}
+	if !inOrder {
+		values = append(values, wrap("(grouped; the client mixes the groups)", width)...)
 	}
 	return p.labelled(label, values)
 }
@@ -186,7 +192,8 @@ func splitSuite(name string) (prefix, rest string) {
 	return "", name
 }
 
-func (p *printer) serverHello(m *event.Message) []line {
+// choices writes what a ServerHello or HelloRetryRequest chose.
+func (p *printer) choices(m *event.Message) []line {
 	h := m.ServerHello
 	var lines []line
 	say := func(label, value string) {

@@ -126,7 +126,7 @@ func (p *printer) message(m *event.Message, color style) []line {
 	case m.ClientHello != nil:
 		return append([]line{{name}}, p.clientHello(m.ClientHello)...)
 	case m.ServerHello != nil:
-		return append([]line{{name}}, p.serverHello(m)...)
+		return append([]line{{name}}, p.choices(m)...)
 	case m.Certificate != nil:
 		return p.certificate(name, m.Certificate)
 	}

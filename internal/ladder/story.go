@@ -71,6 +71,7 @@ type story struct {
 	closedBy    event.Side
 	firstFIN    event.Side
 	notTLS      bool
+	partly      bool    // some of it could not be decoded
 	sent        [2]bool // a message of the client, of the server, was seen
 	first       states  // where each side began
 	steps       []*step
@@ -145,6 +146,7 @@ func (t *teller) tell(e *event.Event) {
 		t.carried(e, b.Frames)
 	case *event.Undecoded:
 		t.notTLS = t.notTLS || b.Reason == "not tls"
+		t.partly = t.partly || b.Reason != "not tls"
 		t.carried(e, b.Frames)
 	case *event.TLSState:
 		t.tlsState(e, b)

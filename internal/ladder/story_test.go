@@ -141,3 +141,34 @@ func TestASecondClientHelloTellsOnlyWhatIsNew(t *testing.T) {
 	wantLine(t, out, "the share that was asked for", "key shares", "secp256r1")
 	wantLine(t, out, "the rest is as it was", "as before, but")
 }
+
+func TestWhatCouldNotBeDecodedIsNotCalledAFailure(t *testing.T) {
+	k := newTalk(443)
+	k.handshake()
+	k.clientHello13(320, 500, hello13(29))
+	k.data(server, 1200)
+	k.message(server, event.ServerHelloType, event.EpochPlain, 90, serverHello13())
+	k.say(server, &event.Undecoded{Reason: "no key", Records: 4, Len: 1100, Frames: []uint64{k.frame}})
+	out := string(render(t, k.events, Options{}))
+	wantLine(t, out, "the header says what is known", "TLS 1.3, TLS_AES_128_GCM_SHA256, not all of it decoded")
+	wantLine(t, out, "the step says why not", "not decoded: no key", "4 records, 1,100 bytes")
+}
+
+func TestSuitesOfOneKeyExchangeStandTogether(t *testing.T) {
+	p := newPrinter(Options{Width: 140})
+	text := func(suites ...event.CipherSuite) string {
+		s := ""
+		for _, l := range p.suites(suites) {
+			for _, x := range l {
+				s += x.text
+			}
+			s += "\n"
+		}
+		return s
+	}
+	wantLine(t, text(0x1301, 0xc02f, 0xc030), "the key exchange is written once", "TLS_ECDHE_RSA_WITH_ AES_128_GCM_SHA256, AES_256_GCM_SHA384")
+	if s := text(0x1301, 0xc02f, 0xc030); strings.Contains(s, "grouped") {
+		t.Errorf("they stood together already:\n%s", s)
+	}
+	wantLine(t, text(0xc02b, 0xc02f, 0xc02c), "an order that is not the client's says so", "(grouped; the client mixes the groups)")
+}

@@ -171,7 +171,7 @@ func badSegment(pkt *tcptrack.Packet, p *packet) *event.Segment {
 // seen between two transitions, the one way of RFC 9293 there is told.
 func (c *conn) observeState(o *observation) {
 	s := o.state
-	path := tcptrack.Path(c.epState, s.New)
+	path := c.tcp.Path(event.Server, c.epState, s.New)
 	if len(path) == 0 {
 		path = []event.State{s.New}
 	}
@@ -196,7 +196,7 @@ func (c *conn) observeState(o *observation) {
 // retransmission timer giving up.
 func (c *conn) cause(old, new event.State, s *event.EndpointState) event.Cause {
 	cause := c.tcp.Explain(event.Server, old, new)
-	if cause.By == event.BySegment || cause.By == event.ByTimer {
+	if cause.By == event.BySegment || cause.By == event.ByTimer && s.Call == "" {
 		return cause
 	}
 	switch {

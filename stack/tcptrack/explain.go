@@ -72,3 +72,21 @@ func Path(old, new event.State) []event.State {
 		}
 	}
 }
+
+// Path is like the function Path for one side of this connection, whose
+// segments tell one more case: from FIN-WAIT-1 to TIME-WAIT it went through
+// FIN-WAIT-2 if its FIN was acknowledged first or by the peer's FIN itself (RFC
+// 9293, section 3.10.7.4, fifth and eighth step), and else through CLOSING.
+func (c *Conn) Path(side event.Side, old, new event.State) []event.State {
+	if old == event.StateFinWait1 && new == event.StateTimeWait {
+		acked, fin := c.halfs[side].finAckedN, c.halfs[side.Peer()].finN
+		switch {
+		case acked == 0 || fin == 0:
+			return nil
+		case acked <= fin:
+			return []event.State{event.StateFinWait2, event.StateTimeWait}
+		}
+		return []event.State{event.StateClosing, event.StateTimeWait}
+	}
+	return Path(old, new)
+}

@@ -196,7 +196,8 @@ func (d *Decoder) dropCandidates() {
 // the order of the wire is kept. At most maxHeld bytes are held, then expecting
 // is given up. If false, as at first, what needs it is told as Undecoded "no
 // key", and its direction stays undecodable. Going from true to false tells what
-// is held.
+// is held: do it once no secret can come any more, as when the handshake has
+// failed or the connection is closed, since some secrets are never made.
 func (d *Decoder) ExpectSecrets(expect bool) {
 	d.expect = expect
 	if expect {

@@ -224,6 +224,7 @@ func decode(rec *recording, prepare ...func(*Decoder)) *transcript {
 			d.Feed(at, o.from, o.bytes)
 		}
 	}
+	d.ExpectSecrets(false) // the connection is over
 	return t
 }
 
