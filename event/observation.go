@@ -41,10 +41,13 @@ type EndpointState struct {
 	Timer bool
 }
 
-// A PacketDrop is a segment that was kept from the stack.
+// A PacketDrop is a segment that was seen but went no further: one of the
+// client's that was kept from the stack, or one of the stack's that the device
+// did not take.
 type PacketDrop struct {
 	Time   time.Time
 	Flow   Flow
+	From   Side
 	Frame  uint64
 	Reason string
 	// Final is set on a SYN that will not be answered: no connection comes

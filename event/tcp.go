@@ -216,7 +216,8 @@ type TCPState struct {
 // Kind returns "tcp.state".
 func (*TCPState) Kind() Kind { return "tcp.state" }
 
-// Drop tells of a segment that the receiver's stack ignored.
+// Drop tells of a segment of From's that went no further: it was kept from our
+// stack, or, if it is ours, the device did not take it.
 type Drop struct {
 	// N is the ordinal of the tcp.segment event, 0 where it is not known which.
 	N uint64 `json:"n,omitempty"`

@@ -136,15 +136,15 @@ func (l *lab) start(ready, name string, args ...string) *process {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	runtime.LockOSThread() // Pdeathsig is sent when the thread ends
-	err = p.cmd.Start()
-	runtime.UnlockOSThread()
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	seen := make(chan bool, 1)
+	started, seen := make(chan error, 1), make(chan bool, 1)
 	go func() {
 		defer close(p.done)
+		runtime.LockOSThread() // Pdeathsig is sent when the thread ends
+		err := p.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
 		lines := bufio.NewReader(out)
 		told := false
 		for {
@@ -163,6 +163,9 @@ func (l *lab) start(ready, name string, args ...string) *process {
 			seen <- false
 		}
 	}()
+	if err := <-started; err != nil {
+		l.t.Fatal(err)
+	}
 	select {
 	case ok := <-seen:
 		if !ok {

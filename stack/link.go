@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,6 +129,10 @@ func (l *link) readLoop() {
 		}
 		bufs[0], bufs[1] = first.AsSlice(), second.AsSlice()
 		n, off, err := l.dev.Read(bufs)
+		if errors.Is(err, tun.ErrPacket) {
+			l.stack.obs.Unreachable(time.Now(), &event.Unreachable{Reason: err.Error()})
+			continue
+		}
 		if err != nil {
 			first.Release()
 			second.Release()
@@ -186,17 +192,26 @@ func (l *link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 			Time: time.Now(), From: event.Server, Views: views, Len: pkt.Size(),
 			SegmentSize: segmentSize(off), PartialChecksum: off.NeedsChecksum,
 		}
-		if !l.stack.sending(pkt, &out) {
-			n++
-			continue
-		}
-		if err := l.dev.Write(views, off); err != nil {
-			l.writeErrs.Add(1)
-			return n, &tcpip.ErrNoBufferSpace{}
+		frame, send := l.stack.sending(pkt, &out)
+		if send {
+			if err := l.dev.Write(views, off); err != nil {
+				l.writeErrs.Add(1)
+				l.stack.notSent(pkt, frame, err)
+				return n, writeError(err)
+			}
 		}
 		n++
 	}
 	return n, nil
+}
+
+// writeError says to netstack what an error of the device means. A segment that
+// was not sent is retransmitted, unless there is no device any more.
+func writeError(err error) tcpip.Error {
+	if errors.Is(err, tun.ErrGone) || errors.Is(err, os.ErrClosed) {
+		return &tcpip.ErrAborted{}
+	}
+	return &tcpip.ErrNoBufferSpace{}
 }
 
 // write sends a packet that the link made itself.

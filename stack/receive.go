@@ -3,6 +3,7 @@ package stack
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
@@ -91,7 +92,7 @@ func (s *Stack) receiveTCP(in *inbound) bool {
 
 func (s *Stack) drop(in *inbound, reason string, final bool) {
 	s.obs.Drop(event.PacketDrop{
-		Time: in.Time, Frame: in.frame, Reason: reason, Final: final,
+		Time: in.Time, From: event.Client, Frame: in.frame, Reason: reason, Final: final,
 		Flow: event.Flow{Client: in.pkt.Src, Server: in.pkt.Dst},
 	})
 }
@@ -184,9 +185,9 @@ func checksumOK(views [][]byte, p *tcptrack.Packet) bool {
 }
 
 // sending tells the observer of a packet of netstack's and reads the state of
-// the endpoint that sends it. The endpoint is locked by the caller. It reports
-// whether the packet is to be sent.
-func (s *Stack) sending(pkt *gstack.PacketBuffer, out *event.Packet) bool {
+// the endpoint that sends it. The endpoint is locked by the caller. It returns
+// the packet's ordinal, and whether the packet is to be sent.
+func (s *Stack) sending(pkt *gstack.PacketBuffer, out *event.Packet) (frame uint64, send bool) {
 	if pkt.TransportProtocolNumber == header.TCPProtocolNumber {
 		th := header.TCP(pkt.TransportHeader().Slice())
 		if len(th) >= header.TCPMinimumSize {
@@ -195,23 +196,36 @@ func (s *Stack) sending(pkt *gstack.PacketBuffer, out *event.Packet) bool {
 			if f != nil {
 				s.flows.poll(f)
 				if f.mute.Load() && th.Flags().Contains(header.TCPFlagRst) {
-					return false
+					return 0, false
 				}
 			}
 		}
 	}
-	s.obs.Packet(out)
-	return true
+	return s.obs.Packet(out), true
+}
+
+// notSent tells that the device did not take a segment of netstack's.
+func (s *Stack) notSent(pkt *gstack.PacketBuffer, frame uint64, err error) {
+	if pkt.TransportProtocolNumber != header.TCPProtocolNumber {
+		return
+	}
+	key := senderID(pkt, header.TCP(pkt.TransportHeader().Slice()))
+	s.obs.Drop(event.PacketDrop{Time: time.Now(), Flow: eventFlow(key), From: event.Server, Frame: frame, Reason: "not sent: " + err.Error()})
+}
+
+// senderID returns the ID of the endpoint that a segment is from.
+func senderID(pkt *gstack.PacketBuffer, th header.TCP) gstack.TransportEndpointID {
+	net := pkt.Network()
+	return gstack.TransportEndpointID{
+		LocalAddress: net.SourceAddress(), LocalPort: th.SourcePort(),
+		RemoteAddress: net.DestinationAddress(), RemotePort: th.DestinationPort(),
+	}
 }
 
 // sender finds the endpoint that sends a segment. Cookie is set for a SYN-ACK
 // that no endpoint stands behind.
 func (s *Stack) sender(pkt *gstack.PacketBuffer, th header.TCP) (f *flow, cookie bool) {
-	net := pkt.Network()
-	key := gstack.TransportEndpointID{
-		LocalAddress: net.SourceAddress(), LocalPort: th.SourcePort(),
-		RemoteAddress: net.DestinationAddress(), RemotePort: th.DestinationPort(),
-	}
+	key := senderID(pkt, th)
 	if !th.Flags().Contains(header.TCPFlagSyn | header.TCPFlagAck) {
 		return s.flows.lookup(key), false
 	}

@@ -113,9 +113,15 @@ func (a *Authority) PEM() []byte {
 // not at all: if ca.pem is missing beside it, ca.pem is written again.
 func LoadOrCreateAuthority(dir string) (*Authority, error) {
 	keyPath, certPath := filepath.Join(dir, keyFile), filepath.Join(dir, certificateFile)
+	// Asked before the key is looked for: another process that creates both at
+	// this moment creates the key first.
+	_, certErr := os.Lstat(certPath)
 	keyPEM, err := readPrivate(keyPath)
 	if errors.Is(err, fs.ErrNotExist) {
-		if keyPEM, err = createAuthority(keyPath, certPath); errors.Is(err, fs.ErrExist) {
+		if certErr == nil {
+			return nil, fmt.Errorf("tlsbridge: %s is there, but its key %s is not: bring the key back, or remove the certificate to have new ones made", certPath, keyPath)
+		}
+		if keyPEM, err = createAuthority(keyPath); errors.Is(err, fs.ErrExist) {
 			keyPEM, err = readPrivate(keyPath) // another process was faster
 		}
 	}
@@ -142,10 +148,7 @@ func LoadOrCreateAuthority(dir string) (*Authority, error) {
 
 // createAuthority makes a new authority and publishes its key file, which is
 // the moment from which on it exists.
-func createAuthority(keyPath, certPath string) ([]byte, error) {
-	if _, err := os.Lstat(certPath); err == nil {
-		return nil, fmt.Errorf("tlsbridge: %s is there, but its key %s is not: bring the key back, or remove the certificate to have new ones made", certPath, keyPath)
-	}
+func createAuthority(keyPath string) ([]byte, error) {
 	a, err := NewAuthority()
 	if err != nil {
 		return nil, err

@@ -73,7 +73,7 @@ func TestClientThatOnlyConnects(t *testing.T) {
 }
 
 func TestClientThatStopsInTheHandshake(t *testing.T) {
-	f := start(t, Config{HandshakeTimeout: 20 * time.Millisecond})
+	f := start(t, Config{HandshakeTimeout: 200 * time.Millisecond})
 	c := f.dial()
 	io.WriteString(c, "\x16\x03\x01")
 	wantEOF(t, c)

@@ -26,6 +26,9 @@ func newCACommand() *cobra.Command {
 			"when the daemon first starts, and kept in the state directory.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if path && trust {
+				return usageError{errors.New("--path and --trust exclude each other")}
+			}
 			file := filepath.Join(stateDir, certificateFile)
 			pem, err := os.ReadFile(file)
 			switch {
@@ -48,7 +51,6 @@ func newCACommand() *cobra.Command {
 	cmd.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "where the daemon keeps its state")
 	cmd.Flags().BoolVar(&path, "path", false, "print only where the certificate is")
 	cmd.Flags().BoolVar(&trust, "trust", false, "print how common clients are made to trust it")
-	cmd.MarkFlagsMutuallyExclusive("path", "trust")
 	return cmd
 }
 

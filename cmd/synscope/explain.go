@@ -12,7 +12,7 @@ func newExplainCommand() *cobra.Command {
 		Short: "What the steps of both handshakes are for",
 		Long: "Explain lists the steps of the TCP and TLS handshakes in their order, or tells\n" +
 			"what one of them is for. The same texts stand in the ladder with --explain.",
-		Args: cobra.MaximumNArgs(1),
+		Args: usage(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			for _, s := range explain.Steps() {

@@ -94,3 +94,13 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	}
 	return nil
 }
+
+// usage makes what an argument check of cobra's finds a usage error.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{hinted{err, cmd.CommandPath() + " --help shows how it is used"}}
+		}
+		return nil
+	}
+}

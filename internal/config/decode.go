@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -145,6 +146,12 @@ func syntaxError(name string, err error) *Error {
 		}
 	}
 	e.Msg, _, _ = strings.Cut(e.Msg, "\n")
+	e.Msg = strings.Map(func(r rune) rune { // it may quote the file
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, e.Msg)
 	return e
 }
 

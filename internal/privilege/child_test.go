@@ -52,7 +52,8 @@ func limit(do task) {
 	do.Bounding = nil
 	text, err := json.Marshal(do)
 	must(err)
-	must(syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), taskVariable+"="+string(text))))
+	must(os.Setenv(taskVariable, string(text)))
+	must(syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
 }
 
 func must(err error) {

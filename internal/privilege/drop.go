@@ -125,7 +125,7 @@ func dropCredentials(id Identity, held capabilities) (Report, error) {
 	r := Report{Identity: id, GroupsKept: !held.setGID, BoundingKept: !held.setPCap}
 
 	// Read now what the standard library reads at first use.
-	time.Now().Zone()
+	_, _ = time.Now().Zone()
 
 	for _, step := range []struct {
 		name string

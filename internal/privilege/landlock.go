@@ -71,7 +71,7 @@ func verifyFiles(p Plan) error {
 	root, err := os.Open("/")
 	if err == nil {
 		root.Close()
-		err = errors.New("Landlock is on, and yet / can be opened")
+		err = errors.New("/ can be opened, although Landlock is on")
 	} else if errors.Is(err, unix.EACCES) {
 		return nil
 	}

@@ -30,7 +30,7 @@ type conn struct {
 	tcp      *tcptrack.Conn
 	endpoint uint64 // of ours, 0: none known
 	epState  event.State
-	lastSeg  struct{ frame, n uint64 } // of the client's newest segment
+	lastSeg  [3]struct{ frame, n uint64 } // of the newest segment of each side
 
 	tls tlsState
 
@@ -152,12 +152,8 @@ func (c *conn) observePacket(o *observation) {
 	c.closeIfDone(o.at)
 }
 
-// sent remembers the event of a segment of the client's, for a drop of it.
-func (c *conn) sent(p *packet) {
-	if p.from == event.Client {
-		c.lastSeg.frame, c.lastSeg.n = p.frame, c.n
-	}
-}
+// sent remembers the event of a segment, for a drop of it.
+func (c *conn) sent(p *packet) { c.lastSeg[p.from].frame, c.lastSeg[p.from].n = p.frame, c.n }
 
 // badSegment tells of a segment whose checksum is wrong, without analysing it.
 func badSegment(pkt *tcptrack.Packet, p *packet) *event.Segment {
@@ -212,10 +208,10 @@ func (c *conn) cause(old, new event.State, s *event.EndpointState) event.Cause {
 
 func (c *conn) observeDrop(o *observation) {
 	d := &event.Drop{Reason: o.drop.Reason}
-	if c.lastSeg.frame == o.drop.Frame {
-		d.N = c.lastSeg.n
+	if last := c.lastSeg[o.drop.From]; last.frame == o.drop.Frame {
+		d.N = last.n
 	}
-	c.emit(o.at, event.Endpoint, event.Client, d)
+	c.emit(o.at, event.Endpoint, o.drop.From, d)
 	if o.drop.Final && !c.tcp.State(event.Client).Synchronized() {
 		c.close(o.at, "dropped")
 	}

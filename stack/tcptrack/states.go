@@ -107,6 +107,9 @@ func (c *Conn) ack(n uint64, from event.Side, s, r *half, p *Packet) {
 	c.acceptFIN(from, s, r)
 	switch r.state {
 	case event.StateFinWait1:
+		if s.fin && s.finAckedN == 0 {
+			break // the FINs crossed: acceptFIN will tell, when this side acknowledges the other's
+		}
 		c.move(from.Peer(), event.StateFinWait2, bySegment(n))
 	case event.StateClosing:
 		c.move(from.Peer(), event.StateTimeWait, bySegment(n))
@@ -129,6 +132,9 @@ func (c *Conn) acceptFIN(side event.Side, s, r *half) {
 		c.move(side, event.StateCloseWait, cause)
 	case event.StateFinWait1:
 		c.move(side, event.StateClosing, cause)
+		if s.finAckedN != 0 {
+			c.move(side, event.StateTimeWait, bySegment(s.finAckedN))
+		}
 	case event.StateFinWait2:
 		c.move(side, event.StateTimeWait, cause)
 	}

@@ -223,6 +223,7 @@ func alertLevel(v uint8) string {
 
 const (
 	alertCloseNotify  event.AlertDescription = 0
+	alertDecryptError event.AlertDescription = 51
 	alertUserCanceled event.AlertDescription = 90
 )
 
@@ -231,7 +232,10 @@ func (d *Decoder) fatalAlert(at Stamp, h *half, a *event.Alert) {
 	// Who still sends in clear has not completed its handshake, even where
 	// the states are not known.
 	incomplete := !d.established && (!d.blind || a.Epoch == event.EpochPlain)
-	refused := d.established && d.unproven == h.side
+	// After it, only the receiver of the last Finished can still refuse, and
+	// only some alerts say that this is what it does.
+	refused := d.established && d.unproven == h.side &&
+		(refusals[a.Description].certificate || a.Description == alertDecryptError)
 	if !d.blind || d.established {
 		d.failed(at, h.side, "alert "+a.Description.String())
 	}

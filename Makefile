@@ -1,0 +1,71 @@
+# make demo    all set-up, then two real handshakes through a TUN, told
+# make run     the daemon in the foreground, for one's own traffic
+# make test    all set-up, then every check there is
+# make build   bin/synscope
+# make install the binary and its manual pages below PREFIX
+
+PREFIX ?= /usr/local
+GO     ?= go
+export CGO_ENABLED ?= 0
+
+# What the tests and the demo run, by Debian package. The tests say what is
+# missing (integration/tools_test.go).
+DEMO_TOOLS = ip:iproute2 curl:curl openssl:openssl
+TEST_TOOLS = $(DEMO_TOOLS) nft:nftables ping:iputils-ping gnutls-cli:gnutls-bin python3:python3 \
+             node:nodejs java:default-jre-headless tshark:tshark dumpcap:wireshark-common \
+             setpriv:util-linux gcc:gcc
+
+.PHONY: build demo run test check unit race integration fuzz install clean demo-tools test-tools
+
+build:
+	$(GO) build -trimpath -o bin/synscope ./cmd/synscope
+
+demo: demo-tools build
+	sh docs/demo.sh bin/synscope
+
+run: build
+	bin/synscope serve
+
+test: test-tools check unit race integration
+
+check:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	  if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
+	$(GO) mod verify
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@sh .ci/govulncheck
+
+unit:
+	$(GO) test $$($(GO) list ./... | grep -v /integration)
+
+race:
+	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v /integration)
+
+integration:
+	$(GO) test -timeout 30m ./integration
+	CGO_ENABLED=1 $(GO) test -timeout 30m -race -run 'Load|TLS13|Reset' ./integration
+
+# Each fuzz target for a minute.
+FUZZTIME ?= 60s
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+install: build
+	install -D -m 755 bin/synscope $(DESTDIR)$(PREFIX)/bin/synscope
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	bin/synscope man $(DESTDIR)$(PREFIX)/share/man/man1
+
+clean:
+	rm -rf bin
+
+demo-tools:
+	@sh .ci/install $(DEMO_TOOLS)
+
+test-tools:
+	@sh .ci/install $(TEST_TOOLS)
