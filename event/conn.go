@@ -36,6 +36,7 @@ type Close struct {
 	OutOfOrder    uint64 `json:"out_of_order,omitempty"`
 	TLSCutShort   bool   `json:"tls_cut_short,omitempty"` // ended after the handshake without close_notify (RFC 8446, section 6.1)
 	HandshakeDone bool   `json:"handshake_done"`          // the TCP handshake completed
+	BothFIN       bool   `json:"both_fin,omitempty"`      // with How "rst": both sides had sent FIN before; the one that reset had closed its socket
 
 	RTT          time.Duration `json:"rtt,omitempty"`           // SYN-ACK to the ACK of it, from the last SYN-ACK sent; ns
 	TCPHandshake time.Duration `json:"tcp_handshake,omitempty"` // first SYN to the ACK of the SYN-ACK; ns

@@ -186,7 +186,8 @@ const (
 // A Cause is why a TCP endpoint changed its state.
 type Cause struct {
 	By Trigger `json:"by"`
-	// N is the ordinal of the tcp.segment event, for BySegment.
+	// N is the ordinal of the tcp.segment event, for BySegment; for ByCall of
+	// the segment that shows the call, if it was inferred from one.
 	N uint64 `json:"n,omitempty"`
 	// What names the call or the timer: "close", "abort", "listen",
 	// "half-open deadline", "TIME-WAIT", "retransmission", …
@@ -220,7 +221,7 @@ func (*TCPState) Kind() Kind { return "tcp.state" }
 // stack, or, if it is ours, the device did not take it.
 type Drop struct {
 	// N is the ordinal of the tcp.segment event, 0 where it is not known which.
-	N uint64 `json:"n,omitempty"`
+	N uint64 `json:"segment,omitempty"`
 	// Reason is why: "bad checksum", "no timestamp option", "accept limit", …
 	Reason string `json:"reason"`
 }

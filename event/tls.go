@@ -310,7 +310,8 @@ type TLSStep struct {
 	// Step is "client_hello" (accepted for negotiation), "ticket" (a ticket
 	// was accepted or refused), "verify" (the peer's certificate), "sign"
 	// (our private key was used), "handshake" (its result), "plain" (the
-	// first bytes are not TLS).
+	// first bytes are not TLS), "close" (why we ended a connection that the
+	// client did not end).
 	Step     string        `json:"step"`
 	OK       bool          `json:"ok"`
 	Detail   string        `json:"detail,omitempty"`

@@ -243,6 +243,15 @@ func (c *rawClient) connect() {
 	c.send(event.ACK, "")
 }
 
+// echo sends text and must get it back, to a service that echoes.
+func (c *rawClient) echo(text string) {
+	c.t.Helper()
+	c.send(event.ACK|event.PSH, text)
+	if got := c.read(len(text)); got != text {
+		c.t.Errorf("echo sent %q back for %q", got, text)
+	}
+}
+
 // waiting reports whether something from the server waits to be received.
 func (c *rawClient) waiting() bool {
 	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}

@@ -73,7 +73,7 @@ func TestResetInHandshake(t *testing.T) {
 // The client has sent its FIN and resets while the server still sends.
 func TestResetInCloseWait(t *testing.T) {
 	bothVersions(t, func(t *testing.T, server netip.AddrPort) {
-		l := newLab(t, "--service", "chargen:1000000")
+		l := newLab(t, "--service", "chargen:100000000")
 		c := l.newRawClient(server, 0)
 		c.connect()
 		c.send(event.ACK|event.FIN|event.PSH, "x") // and nothing of the answer is acknowledged
@@ -127,7 +127,9 @@ func clientHello(t *testing.T) string {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tls.Client(client, &tls.Config{ServerName: hostname}).Handshake()
+		tls.Client(client, &tls.Config{
+			ServerName: hostname, CurvePreferences: []tls.CurveID{tls.X25519}, // to fit into one segment
+		}).Handshake()
 	}()
 	buf := make([]byte, 1<<14)
 	n, err := server.Read(buf)

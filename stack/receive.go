@@ -188,20 +188,19 @@ func checksumOK(views [][]byte, p *tcptrack.Packet) bool {
 // the endpoint that sends it. The endpoint is locked by the caller. It returns
 // the packet's ordinal, and whether the packet is to be sent.
 func (s *Stack) sending(pkt *gstack.PacketBuffer, out *event.Packet) (frame uint64, send bool) {
-	if pkt.TransportProtocolNumber == header.TCPProtocolNumber {
-		th := header.TCP(pkt.TransportHeader().Slice())
-		if len(th) >= header.TCPMinimumSize {
-			f, cookie := s.sender(pkt, th)
-			out.SYNCookie = cookie
-			if f != nil {
-				s.flows.poll(f)
-				if f.mute.Load() && th.Flags().Contains(header.TCPFlagRst) {
-					return 0, false
-				}
-			}
+	var f *flow
+	if th := header.TCP(pkt.TransportHeader().Slice()); pkt.TransportProtocolNumber == header.TCPProtocolNumber && len(th) >= header.TCPMinimumSize {
+		f, out.SYNCookie = s.sender(pkt, th)
+		if f != nil && f.mute.Load() && th.Flags().Contains(header.TCPFlagRst) {
+			s.flows.poll(f)
+			return 0, false
 		}
 	}
-	return s.obs.Packet(out), true
+	frame = s.obs.Packet(out)
+	if f != nil {
+		s.flows.poll(f) // after the segment, which may be what explains the state
+	}
+	return frame, true
 }
 
 // notSent tells that the device did not take a segment of netstack's.

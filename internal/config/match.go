@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -11,13 +12,26 @@ import (
 // complete: what the rule leaves open is that of c.TLS. If none matches, it
 // returns a rule of the default service.
 func (c *Config) Match(server netip.AddrPort, serverName string) ServiceRule {
-	for _, r := range c.Services {
-		if matches(r.Prefix, r.Port, server) && matchesName(r.ServerName, serverName) {
-			r.TLS = r.TLS.over(c.TLS)
-			return r
-		}
+	if i := c.MatchIndex(server, serverName); i >= 0 {
+		_, r := c.Rule(i)
+		return r
 	}
 	return ServiceRule{Service: c.Service, TLS: c.TLS}
+}
+
+// MatchIndex returns the index in Services of the rule that Match finds, or -1.
+func (c *Config) MatchIndex(server netip.AddrPort, serverName string) int {
+	return slices.IndexFunc(c.Services, func(r ServiceRule) bool {
+		return matches(r.Prefix, r.Port, server) && matchesName(r.ServerName, serverName)
+	})
+}
+
+// Rule returns a rule of Services with its TLS settings complete, and its key
+// for Errorf.
+func (c *Config) Rule(i int) (key string, r ServiceRule) {
+	r = c.Services[i]
+	r.TLS = r.TLS.over(c.TLS)
+	return fmt.Sprintf("services[%d]", i), r
 }
 
 // Policy returns what is done with a SYN to server: that of the first rule of

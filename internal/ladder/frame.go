@@ -172,6 +172,9 @@ func (p *printer) ending() string {
 		}
 	case "rst":
 		s = "by RST" + by(p.closedBy)
+		if c.BothFIN {
+			s = "by FIN from both sides, then RST" + by(p.closedBy) + ", which had closed its socket and takes nothing more"
+		}
 	case "refused":
 		s = "the SYN was answered with RST: nothing listens on this port, or a policy refuses it"
 	case "timeout":

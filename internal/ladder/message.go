@@ -167,7 +167,7 @@ func (p *printer) detail(m *event.Message) string {
 	case m.ClientKeyExchange != nil:
 		say("%s, %s", p.escape(m.ClientKeyExchange.Exchange), count(m.ClientKeyExchange.Len, "byte"))
 	case m.NewSessionTicket != nil:
-		say("%s, valid %s", count(m.NewSessionTicket.Len, "byte"), lifetime(m.NewSessionTicket.Lifetime))
+		say("%s, %s", count(m.NewSessionTicket.Len, "byte"), lifetime(m.NewSessionTicket.Lifetime))
 		if m.NewSessionTicket.MaxEarlyData > 0 {
 			say("early data up to %s", size(uint64(m.NewSessionTicket.MaxEarlyData)))
 		}
@@ -200,12 +200,14 @@ func plural(n int, one, many string) string {
 // lifetime is a ticket's, in whole units.
 func lifetime(seconds uint32) string {
 	switch {
+	case seconds == 0:
+		return "for how long is not said"
 	case seconds >= 86400 && seconds%86400 == 0:
-		return count(int(seconds/86400), "day")
+		return "valid " + count(int(seconds/86400), "day")
 	case seconds >= 3600 && seconds%3600 == 0:
-		return count(int(seconds/3600), "hour")
+		return "valid " + count(int(seconds/3600), "hour")
 	}
-	return count(int(seconds), "second")
+	return "valid " + count(int(seconds), "second")
 }
 
 // names lists texts of the peer's, a bounded number of them.

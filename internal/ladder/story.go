@@ -218,7 +218,7 @@ func (t *teller) tcpState(e *event.Event, b *event.TCPState) {
 // causeOf returns the step of a transition's cause: a segment, or a note that
 // names the call or the timer.
 func (t *teller) causeOf(e *event.Event, b *event.TCPState) *step {
-	if s := t.byN[b.Cause.N]; s != nil && b.Cause.By == event.BySegment {
+	if s := t.byN[b.Cause.N]; s != nil {
 		return s
 	}
 	what := b.Side.String() + ": "

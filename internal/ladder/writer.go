@@ -59,7 +59,9 @@ func (w *Writer) Event(e *event.Event) {
 		return
 	}
 	if _, ended := w.closed[e.Conn]; ended {
-		w.late++ // the end of TIME-WAIT, stray segments
+		if s, ok := e.Body.(*event.TCPState); !ok || s.Old != event.StateTimeWait {
+			w.late++ // a stray segment; the end of TIME-WAIT is no news
+		}
 		return
 	}
 	c := w.conns[e.Conn]
@@ -99,7 +101,7 @@ func (w *Writer) Flush() error {
 		w.end(f.Value.(*pending), "")
 	}
 	if w.late > 0 {
-		w.write(fmt.Sprintf("\n%s came after their connection had been drawn\n", count(w.late, "event")))
+		w.write(fmt.Sprintf("\n%s came after the connection had been drawn\n", count(w.late, "event")))
 		w.late = 0
 	}
 	return w.err

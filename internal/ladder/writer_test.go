@@ -23,11 +23,12 @@ func TestWriterDrawsAConnectionWhenItHasEnded(t *testing.T) {
 	if want := string(render(t, events, Options{})); b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
-	w.Event(&event.Event{Conn: 7, N: 99, Body: &event.TCPState{Side: client, New: event.StateClosed}})
+	w.Event(&event.Event{Conn: 7, N: 98, Body: &event.Segment{Flags: event.RST}})
+	w.Event(&event.Event{Conn: 7, N: 99, Body: &event.TCPState{Side: client, Old: event.StateTimeWait, New: event.StateClosed}})
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	wantLine(t, b.String(), "what came later", "1 event came after their connection had been drawn")
+	wantLine(t, b.String(), "the stray segment, and not the end of TIME-WAIT", "1 event came after the connection had been drawn")
 }
 
 func TestWriterTellsAtOnceWhatBelongsToNoConnection(t *testing.T) {

@@ -190,7 +190,8 @@ func childExec(do task) {
 	must(err)
 	cmd := exec.Command(do.SetUID)
 	cmd.Env = []string{taskVariable + `={"Role":"who"}`}
-	out, err := cmd.CombinedOutput()
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
 	if err != nil {
 		fmt.Println("failed", err)
 	}

@@ -191,6 +191,9 @@ func (c *conn) observeState(o *observation) {
 // call or a deadline of ours the rest. What neither explains is netstack's
 // retransmission timer giving up.
 func (c *conn) cause(old, new event.State, s *event.EndpointState) event.Cause {
+	if old == event.StateTimeWait && s.Call == "" && c.t.conns[c.flow] != c {
+		return event.Cause{By: event.BySegment, What: "SYN of a new connection"}
+	}
 	cause := c.tcp.Explain(event.Server, old, new)
 	if cause.By == event.BySegment || cause.By == event.ByTimer && s.Call == "" {
 		return cause
@@ -199,7 +202,7 @@ func (c *conn) cause(old, new event.State, s *event.EndpointState) event.Cause {
 	case s.Call != "" && s.Timer:
 		return event.Cause{By: event.ByTimer, What: s.Call}
 	case s.Call != "":
-		return event.Cause{By: event.ByCall, What: s.Call}
+		return event.Cause{By: event.ByCall, What: s.Call, N: cause.N}
 	case cause.By == event.Unknown && new == event.StateClosed:
 		return event.Cause{By: event.ByTimer, What: "retransmission"}
 	}
@@ -302,6 +305,7 @@ func (c *conn) summary(how string) *event.Close {
 		Retransmits:   s.Retransmits,
 		OutOfOrder:    s.OutOfOrder,
 		HandshakeDone: s.Established,
+		BothFIN:       s.BothFIN && how == "rst",
 		RTT:           s.RTT,
 		TCPHandshake:  s.TCPHandshake,
 		Duration:      c.last.Sub(c.start),

@@ -173,7 +173,9 @@ func (t *Tracer) observePacket(o *observation) {
 	syn := p.Flags.Has(event.SYN) && !p.Flags.Has(event.ACK)
 	if c != nil && syn && o.packet.from == event.Client && (c.epState == event.StateClosed || c.tcp.Reuse(p)) {
 		c.close(o.at, "")
-		c.forget()
+		if c.endpoint == 0 || c.epState == event.StateClosed {
+			c.forget()
+		} // else its endpoint leaves TIME-WAIT for the new one, and is still to say so
 		c = nil
 	}
 	if c == nil {

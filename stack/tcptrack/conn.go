@@ -144,10 +144,11 @@ func (h *half) begin(p *Packet, n uint64) {
 	}
 }
 
-// relative returns a sequence number of h, relative to its first.
+// relative returns a sequence number of h, relative to its first. Where none was
+// seen it is taken for the first byte's.
 func (h *half) relative(seq uint32) int64 {
 	if !h.seen {
-		return 0
+		return 1
 	}
 	return h.nextRel + int64(int32(seq-h.next))
 }
@@ -309,6 +310,7 @@ type Summary struct {
 	Segments                 uint64
 	Retransmits, OutOfOrder  uint64
 	Established              bool          // the handshake completed
+	BothFIN                  bool          // both sides have sent FIN
 	RTT                      time.Duration // the last SYN-ACK to the ACK of it
 	TCPHandshake             time.Duration // the first SYN to that ACK
 	Duration                 time.Duration // the first segment to the last
@@ -323,6 +325,7 @@ func (c *Conn) Summary() Summary {
 		Retransmits: c.retransmits,
 		OutOfOrder:  c.outOfOrder,
 		Established: c.established,
+		BothFIN:     c.halfs[event.Client].fin && c.halfs[event.Server].fin,
 		RTT:         c.rtt, TCPHandshake: c.handshake,
 		Duration: c.last - c.first,
 	}

@@ -19,7 +19,7 @@ func (c *Conn) Explain(side event.Side, old, new event.State) event.Cause {
 	case event.StateEstablished:
 		return segment(h.synAckedN)
 	case event.StateFinWait1, event.StateLastAck:
-		return byCall("close")
+		return byCall("close", h.finN)
 	case event.StateCloseWait, event.StateClosing:
 		return segment(peer.finN)
 	case event.StateFinWait2:

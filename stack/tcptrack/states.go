@@ -42,7 +42,9 @@ func (c *Conn) move(side event.Side, to event.State, cause event.Cause) {
 }
 
 func bySegment(n uint64) event.Cause { return event.Cause{By: event.BySegment, N: n} }
-func byCall(what string) event.Cause { return event.Cause{By: event.ByCall, What: what} }
+func byCall(what string, n uint64) event.Cause {
+	return event.Cause{By: event.ByCall, What: what, N: n}
+}
 
 // advance makes the transitions that a segment without RST implies.
 func (c *Conn) advance(n uint64, from event.Side, s, r *half, p *Packet) {
@@ -55,9 +57,9 @@ func (c *Conn) advance(n uint64, from event.Side, s, r *half, p *Packet) {
 	if p.Flags.Has(event.FIN) && !s.fin {
 		switch s.state {
 		case event.StateEstablished, event.StateSynReceived:
-			c.move(from, event.StateFinWait1, byCall("close"))
+			c.move(from, event.StateFinWait1, byCall("close", n))
 		case event.StateCloseWait:
-			c.move(from, event.StateLastAck, byCall("close"))
+			c.move(from, event.StateLastAck, byCall("close", n))
 		}
 	}
 }
@@ -66,10 +68,10 @@ func (c *Conn) syn(n uint64, from event.Side, s, r *half, p *Packet) {
 	answer := p.Flags.Has(event.ACK)
 	switch {
 	case !answer && s.state == event.StateClosed && s.synN == n:
-		c.move(from, event.StateSynSent, byCall("connect"))
+		c.move(from, event.StateSynSent, byCall("connect", n))
 	case !answer && s.state == event.StateListen && s.synN == n: // simultaneous open
 		s.state = event.StateClosed
-		c.move(from, event.StateSynSent, byCall("connect"))
+		c.move(from, event.StateSynSent, byCall("connect", n))
 	case answer && s.state == event.StateListen && r.synN != 0 && p.Ack == r.isn+1:
 		c.move(from, event.StateSynReceived, bySegment(r.synN))
 	}

@@ -103,8 +103,11 @@ func (f *framer) feed(at Stamp, b []byte, take func(*unit)) {
 			if f.n < headerLen {
 				return
 			}
-			if text := f.checkHeader(); text != nil {
-				f.fail(at, *text, take)
+			if reason, detail := f.checkHeader(); reason != "" {
+				f.fail(at, event.Undecoded{
+					Reason: reason, Detail: detail, Len: headerLen,
+					First: bytes.Clone(f.header[:]), Frames: slices.Clone(f.frames),
+				}, take)
 				continue
 			}
 			f.started = true
@@ -155,25 +158,25 @@ func (f *framer) fail(at Stamp, text event.Undecoded, take func(*unit)) {
 }
 
 // checkHeader sets need, or says why the header is none.
-func (f *framer) checkHeader() *event.Undecoded {
+func (f *framer) checkHeader() (reason, detail string) {
 	typ, major, minor := f.header[0], f.header[1], f.header[2]
 	n := int(binary.BigEndian.Uint16(f.header[3:]))
-	text := &event.Undecoded{Len: headerLen, First: bytes.Clone(f.header[:]), Frames: slices.Clone(f.frames)}
 	switch {
 	case !f.started && sslv2(f.header):
-		text.Reason, text.Detail = "not tls", "ClientHello in the format of SSL 2.0"
-	case !f.started && (typ < recordChangeCipherSpec || typ > recordHeartbeat || major != 3):
-		text.Reason = "not tls"
+		return "not tls", "ClientHello in the format of SSL 2.0"
+	case !f.started && (!contentType(typ) || major != 3):
+		return "not tls", ""
 	case major != 3:
-		text.Reason, text.Detail = "malformed", fmt.Sprintf("record header with version 0x%02x%02x", major, minor)
+		return "malformed", fmt.Sprintf("record header with version 0x%02x%02x", major, minor)
 	case n > maxBody:
-		text.Reason, text.Detail = "too long", fmt.Sprintf("record of %d bytes; at most %d are allowed", n, maxBody)
-	default:
-		f.need = n
-		return nil
+		return "too long", fmt.Sprintf("record of %d bytes; at most %d are allowed", n, maxBody)
 	}
-	return text
+	f.need = n
+	return "", ""
 }
+
+// contentType reports whether a first record can have the type.
+func contentType(typ uint8) bool { return recordChangeCipherSpec <= typ && typ <= recordHeartbeat }
 
 // sslv2 recognizes the hello of RFC 5246, appendix E.2.
 func sslv2(h [headerLen]byte) bool {
@@ -220,7 +223,7 @@ func (f *framer) end(at Stamp, take func(*unit)) {
 	default:
 		text.Len, text.First = f.n, bytes.Clone(f.header[:f.n])
 		text.Reason, text.Detail = "truncated", "within the header of a record"
-		if typ := f.header[0]; !f.started && (typ < recordChangeCipherSpec || typ > recordHeartbeat) {
+		if !f.started && !contentType(f.header[0]) {
 			text.Reason, text.Detail = "not tls", ""
 		}
 	}
