@@ -16,6 +16,9 @@ type Packet struct {
 	Views [][]byte
 	// Len is the length of all views.
 	Len int
+	// Stray is set on a packet for an address that is not served: no
+	// connection comes of it.
+	Stray bool
 	// SegmentSize is not 0 for a super-packet: the payload of each segment
 	// that it stands for.
 	SegmentSize int

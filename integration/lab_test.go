@@ -269,8 +269,8 @@ func (l *lab) stop() {
 		return
 	}
 	l.stopped = true
-	time.Sleep(300 * time.Millisecond) // for packets on their way to the capture
 	if l.dump != nil {
+		l.awaitCapture()
 		if err := l.dump.stop(syscall.SIGINT); err != nil {
 			l.t.Fatalf("dumpcap: %v\n%s", err, l.dump.stderr)
 		}

@@ -1,8 +1,10 @@
 package integration
 
 import (
+	"bytes"
 	byteorder "encoding/binary"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -155,10 +157,14 @@ func networkOrder(v uint16) uint16 {
 	return byteorder.NativeEndian.Uint16(byteorder.BigEndian.AppendUint16(nil, v))
 }
 
-// send sends a segment at SND.NXT that acknowledges RCV.NXT.
+// send sends a segment at SND.NXT that acknowledges RCV.NXT, if it has ACK.
 func (c *rawClient) send(flags event.Flags, payload string) {
 	c.t.Helper()
-	c.sendSegment(segment{flags: flags, seq: c.seq, ack: c.ack, payload: payload})
+	s := segment{flags: flags, seq: c.seq, payload: payload}
+	if flags.Has(event.ACK) {
+		s.ack = c.ack
+	}
+	c.sendSegment(s)
 }
 
 // sendSegment sends exactly this segment. SND.NXT moves on if it is new.
@@ -277,6 +283,36 @@ func (c *rawClient) silence(d time.Duration) {
 			c.t.Fatalf("the server sent [%v] seq %d ack %d len %d, want nothing", s.flags, s.seq, s.ack, len(s.payload))
 		}
 	}
+}
+
+// awaitCapture waits until the capture has written what crossed the interface:
+// a last packet, of no protocol and for no one, is in the file.
+func (l *lab) awaitCapture() {
+	l.t.Helper()
+	const mark = "the capture is complete up to here"
+	group := netip.AddrFrom4([4]byte{224, 0, 0, 1})
+	b := make([]byte, header.IPv4MinimumSize+len(mark))
+	h := header.IPv4(b)
+	h.Encode(&header.IPv4Fields{
+		TotalLength: uint16(len(b)), TTL: 1, Protocol: 253, // for experiments (RFC 3692)
+		SrcAddr: tcpip.AddrFromSlice(netip.MustParseAddr(hostIP4).AsSlice()), DstAddr: tcpip.AddrFromSlice(group.AsSlice()),
+	})
+	h.SetChecksum(^h.CalculateChecksum())
+	copy(h.Payload(), mark)
+	fd, link := l.packetSocket(), l.linkAddress(group)
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if err := unix.Sendto(fd, b, 0, &link); err != nil {
+			l.t.Fatalf("marking the end of the capture: %v", err)
+		}
+		captured, err := os.ReadFile(l.path("capture.pcapng"))
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if bytes.Contains(captured, []byte(mark)) {
+			return
+		}
+	}
+	l.t.Fatalf("dumpcap did not write its last packets within %v", startTimeout)
 }
 
 // packetOf builds the IP packet of a segment.

@@ -37,7 +37,8 @@ func (c *Conn) CloseWrite() error {
 }
 
 // Close closes both directions. With received data unread netstack sends RST
-// instead of FIN (RFC 9293, section 3.6.1).
+// instead of FIN (RFC 9293, section 3.6.1). It returns nil; after Close, Abort
+// does nothing.
 func (c *Conn) Close() error {
 	c.end(func() {
 		c.f.explainClose("close")
@@ -57,15 +58,14 @@ func (c *Conn) Abort(reason string) {
 
 func (c *Conn) end(how func()) {
 	c.once.Do(func() {
-		c.f.closing.Store(true)
 		how()
 		c.stack.flows.poll(c.f)
-		c.stack.flows.watch(c.f)
-		c.stack.limits.release(c.f.ev.Client.Addr())
 	})
 }
 
-// limits counts the accepted connections that are not closed yet.
+// limits counts the accepted connections that are neither CLOSED nor in
+// TIME-WAIT. One that its owner closed counts until then: its buffers are kept
+// for as long.
 type limits struct {
 	total, perSource int // bounds; 0: none
 

@@ -11,15 +11,18 @@
 //   - each state of each TCP endpoint, as netstack says it is.
 //
 // gVisor has no hook for state changes. An endpoint is found when its SYN-ACK
-// is written, and its state, an atomic value, is read wherever it can have
-// changed: at each segment written (which happens under the endpoint's lock),
-// after each segment handled (the TCP probe), at each wake-up of its waiter
-// queue, around each call of ours, and by a sweeper for half-open and closing
-// endpoints, whose ends are not notified.
+// is written (at its first segment thereafter, where that carried a SYN cookie),
+// and its state, an atomic value, is read wherever it can have changed: at each
+// segment written (which happens under the endpoint's lock), after each segment
+// handled (the TCP probe), at each wake-up of its waiter queue, around each call
+// of ours, and by a sweeper until it is accepted, as nobody is woken up by its
+// end so far.
 //
 // ICMP echo is answered for every served address. A packet for any other
 // address, or for a protocol that is not served, is answered with ICMP
 // unreachable and told to the observer.
+//
+// Fragments are not reassembled: one is told and dropped.
 //
 // The package does not parse TLS, keep history or render anything. It does not
 // forward packets.

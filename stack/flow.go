@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"container/list"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -17,24 +18,24 @@ import (
 // A flow is what is kept of one endpoint of ours, from its SYN-ACK (from Accept
 // where that carried a SYN cookie) until it is CLOSED.
 type flow struct {
-	id      uint64
-	key     gstack.TransportEndpointID
-	ev      event.Flow
-	ep      *tcp.Endpoint
-	since   time.Time
-	reset   atomic.Bool // a RST came in for it while half-open
-	closing atomic.Bool // we closed it
-	mute    atomic.Bool // its RST is not sent: it is in TIME-WAIT, and we end
+	id    uint64
+	key   gstack.TransportEndpointID
+	ev    event.Flow
+	ep    *tcp.Endpoint
+	since time.Time
+	reset atomic.Bool // a RST came in for it while half-open
 
 	// mu is a leaf lock: it is taken under the endpoint's lock, and nothing
-	// but flows.mu and the observer's own locks is taken under it.
-	mu    sync.Mutex
-	last  event.State
-	call  string // of ours, that explains the next state
-	timer bool   // call is a deadline
+	// but the locks of flows, of limits and of the observer is taken under it.
+	mu      sync.Mutex
+	last    event.State
+	call    string        // of ours, that explains the next state that a call can lead to
+	timer   bool          // call is a deadline
+	counted bool          // by limits
+	waiting *list.Element // in flows.timeWait, guarded by flows.mu
 }
 
-// explain sets the call that the next observed state is due to.
+// explain sets the call that the next FIN or the end of the endpoint is due to.
 func (f *flow) explain(call string, timer bool) {
 	f.mu.Lock()
 	f.call, f.timer = call, timer
@@ -51,23 +52,27 @@ func (f *flow) explainClose(call string) {
 	f.mu.Unlock()
 }
 
-// flows is the table of endpoints that are not CLOSED. It is bounded by what
-// netstack holds: the backlogs, the connection limit and TIME-WAIT.
+// flows is the table of endpoints that are not CLOSED. It is bounded by
+// maxHalfOpen, the connection limit, the backlogs and maxTimeWait.
 type flows struct {
-	obs    Observer
-	nextID atomic.Uint64
+	obs      Observer
+	limits   *limits
+	nextID   atomic.Uint64
+	halfOpen atomic.Int64 // endpoints last seen in SYN-RECEIVED
+	ending   atomic.Bool  // nothing is accepted any more
 
 	mu    sync.RWMutex
 	byKey map[gstack.TransportEndpointID]*flow
-	// watched are the flows whose end netstack does not notify: half-open
-	// ones and those that we closed.
-	watched map[*flow]struct{}
+	// embryos are the flows that are not accepted yet. Nobody is notified of
+	// their end, so that the sweeper polls them.
+	embryos  map[*flow]struct{}
+	timeWait list.List // of *flow in TIME-WAIT, the oldest first
 }
 
-func (t *flows) init(obs Observer) {
-	t.obs = obs
+func (t *flows) init(obs Observer, l *limits) {
+	t.obs, t.limits = obs, l
 	t.byKey = make(map[gstack.TransportEndpointID]*flow)
-	t.watched = make(map[*flow]struct{})
+	t.embryos = make(map[*flow]struct{})
 }
 
 func (t *flows) lookup(key gstack.TransportEndpointID) *flow {
@@ -78,13 +83,18 @@ func (t *flows) lookup(key gstack.TransportEndpointID) *flow {
 }
 
 // add returns the flow of ep, made if it is new. An older flow of the same key
-// is at its end and is polled a last time.
+// is at its end and is polled a last time. It returns nil for an endpoint that
+// is CLOSED already: the flow that it had is gone.
 func (t *flows) add(key gstack.TransportEndpointID, ep *tcp.Endpoint) *flow {
 	t.mu.Lock()
 	old := t.byKey[key]
 	if old != nil && old.ep == ep {
 		t.mu.Unlock()
 		return old
+	}
+	if stateOf(ep.EndpointState()) == event.StateClosed {
+		t.mu.Unlock()
+		return nil
 	}
 	f := &flow{
 		id:    t.nextID.Add(1),
@@ -95,7 +105,7 @@ func (t *flows) add(key gstack.TransportEndpointID, ep *tcp.Endpoint) *flow {
 		last:  event.StateListen,
 	}
 	t.byKey[key] = f
-	t.watched[f] = struct{}{}
+	t.embryos[f] = struct{}{}
 	t.mu.Unlock()
 	if old != nil {
 		t.poll(old)
@@ -112,46 +122,88 @@ func (t *flows) poll(f *flow) {
 	if s == event.NoState || s == f.last || f.last == event.StateClosed {
 		return
 	}
-	t.obs.State(event.EndpointState{
-		Time: time.Now(), Flow: f.ev, Endpoint: f.id,
-		Old: f.last, New: s, Call: f.call, Timer: f.timer,
-	})
-	f.last, f.call, f.timer = s, "", false
-	switch {
-	case s == event.StateClosed:
-		t.mu.Lock()
-		delete(t.watched, f)
-		if t.byKey[f.key] == f {
-			delete(t.byKey, f.key)
+	e := event.EndpointState{Time: time.Now(), Flow: f.ev, Endpoint: f.id, Old: f.last, New: s}
+	switch s {
+	case event.StateFinWait1, event.StateLastAck, event.StateClosed:
+		// Only these can be due to a call; the others are due to the peer.
+		e.Call, e.Timer = f.call, f.timer
+		f.call, f.timer = "", false
+		if e.Call == "" && s == event.StateClosed && !f.counted && f.last != event.StateTimeWait && t.ending.Load() {
+			e.Call = "abort: shutdown" // by way of the listener
 		}
-		t.mu.Unlock()
-	case s != event.StateSynReceived && !f.closing.Load(), s == event.StateTimeWait:
-		t.mu.Lock()
-		delete(t.watched, f)
-		t.mu.Unlock()
 	}
+	t.obs.State(e)
+	t.moved(f, s)
 }
 
-// watch has the sweeper poll f until it is CLOSED or in TIME-WAIT.
-func (t *flows) watch(f *flow) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.last == event.StateClosed || f.last == event.StateTimeWait {
+// moved keeps the books of f's transition to s. f is locked.
+func (t *flows) moved(f *flow, s event.State) {
+	switch {
+	case s == event.StateSynReceived:
+		t.halfOpen.Add(1)
+	case f.last == event.StateSynReceived:
+		t.halfOpen.Add(-1)
+	}
+	f.last = s
+	if s != event.StateTimeWait && s != event.StateClosed {
 		return
 	}
+	if f.counted {
+		f.counted = false
+		t.limits.release(f.ev.Client.Addr())
+	}
 	t.mu.Lock()
-	t.watched[f] = struct{}{}
-	t.mu.Unlock()
+	defer t.mu.Unlock()
+	if s == event.StateTimeWait {
+		f.waiting = t.timeWait.PushBack(f)
+		return
+	}
+	if f.waiting != nil {
+		t.timeWait.Remove(f.waiting)
+	}
+	delete(t.embryos, f)
+	if t.byKey[f.key] == f {
+		delete(t.byKey, f.key)
+	}
 }
 
-// snapshot appends the watched flows to buf.
-func (t *flows) snapshot(buf []*flow) []*flow {
+// accept counts an accepted flow and has netstack's notifications poll it. It
+// returns why the flow cannot be taken, or "".
+func (t *flows) accept(f *flow, wq *waiter.Queue) (refused string) {
+	e := waiter.NewFunctionEntry(waiter.EventMask(0xffff), func(waiter.EventMask) { t.poll(f) })
+	wq.EventRegister(&e)
+	t.mu.Lock()
+	delete(t.embryos, f)
+	t.mu.Unlock()
+	f.mu.Lock()
+	if f.last != event.StateClosed {
+		refused = t.limits.take(f.ev.Client.Addr())
+		f.counted = refused == ""
+	}
+	f.mu.Unlock()
+	t.poll(f)
+	return refused
+}
+
+// unaccepted appends the flows that are not accepted yet to buf.
+func (t *flows) unaccepted(buf []*flow) []*flow {
 	t.mu.RLock()
-	for f := range t.watched {
+	for f := range t.embryos {
 		buf = append(buf, f)
 	}
 	t.mu.RUnlock()
 	return buf
+}
+
+// surplus returns the oldest flows in TIME-WAIT, those beyond max.
+func (t *flows) surplus(max int) []*flow {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var fs []*flow
+	for n, e := t.timeWait.Len()-max, t.timeWait.Front(); n > 0; n, e = n-1, e.Next() {
+		fs = append(fs, e.Value.(*flow))
+	}
+	return fs
 }
 
 // all returns every flow.
@@ -163,19 +215,6 @@ func (t *flows) all() []*flow {
 		fs = append(fs, f)
 	}
 	return fs
-}
-
-// probe is netstack's TCP probe: a segment was handled, the endpoint is locked.
-func (t *flows) probe(s *tcp.TCPEndpointState) {
-	if f := t.lookup(gstack.TransportEndpointID(s.ID)); f != nil {
-		t.poll(f)
-	}
-}
-
-// notify returns an entry for an endpoint's waiter queue that polls f.
-func (t *flows) notify(f *flow) *waiter.Entry {
-	e := waiter.NewFunctionEntry(waiter.EventMask(0xffff), func(waiter.EventMask) { t.poll(f) })
-	return &e
 }
 
 // stateOf maps netstack's states to those of RFC 9293. What comes before LISTEN

@@ -56,46 +56,45 @@ func ipPacket(src, dst tcpip.Address, proto tcpip.TransportProtocolNumber, n int
 	return b, b[header.IPv6MinimumSize:]
 }
 
-// echoReply answers an ICMP echo request, or returns nil for anything else (RFC
-// 1122, section 3.2.2.6; RFC 4443, section 4.2).
-func echoReply(views [][]byte) []byte {
+// echoReply answers an ICMP echo request, or returns nil for anything else and
+// for one whose checksum is wrong (RFC 1122, section 3.2.2.6; RFC 4443, section
+// 4.2).
+func echoReply(views [][]byte, p *tcptrack.Packet) []byte {
 	b := join(views)
-	if header.IPVersion(b) == header.IPv4Version {
-		h := header.IPv4(b)
-		if !h.IsValid(len(b)) {
+	src, dst := tcpip.AddrFromSlice(p.Src.Addr().AsSlice()), tcpip.AddrFromSlice(p.Dst.Addr().AsSlice())
+	in := b[p.TransportOffset:ipLength(b)]
+	proto := tcpip.TransportProtocolNumber(p.Protocol)
+	switch {
+	case proto == header.ICMPv4ProtocolNumber && p.Src.Addr().Is4():
+		if len(in) < header.ICMPv4MinimumSize || header.ICMPv4(in).Type() != header.ICMPv4Echo || checksum.Checksum(in, 0) != 0xffff {
 			return nil
 		}
-		in := header.ICMPv4(h.Payload())
-		if len(in) < header.ICMPv4MinimumSize || in.Type() != header.ICMPv4Echo || checksum.Checksum(in, 0) != 0xffff {
+	case proto == header.ICMPv6ProtocolNumber && p.Src.Addr().Is6():
+		sum := header.PseudoHeaderChecksum(proto, src, dst, uint16(len(in)))
+		if len(in) < header.ICMPv6EchoMinimumSize || header.ICMPv6(in).Type() != header.ICMPv6EchoRequest || checksum.Checksum(in, sum) != 0xffff {
 			return nil
 		}
-		packet, payload := ipPacket(h.DestinationAddress(), h.SourceAddress(), header.ICMPv4ProtocolNumber, len(in))
-		copy(payload, in)
+	default:
+		return nil
+	}
+	packet, payload := ipPacket(dst, src, proto, len(in))
+	copy(payload, in)
+	if proto == header.ICMPv4ProtocolNumber {
 		out := header.ICMPv4(payload)
 		out.SetType(header.ICMPv4EchoReply)
 		out.SetChecksum(0)
 		out.SetChecksum(^checksum.Checksum(out, 0))
 		return packet
 	}
-	h := header.IPv6(b)
-	if !h.IsValid(len(b)) || h.TransportProtocol() != header.ICMPv6ProtocolNumber {
-		return nil
-	}
-	in := header.ICMPv6(h.Payload())
-	if len(in) < header.ICMPv6EchoMinimumSize || in.Type() != header.ICMPv6EchoRequest {
-		return nil
-	}
-	packet, payload := ipPacket(h.DestinationAddress(), h.SourceAddress(), header.ICMPv6ProtocolNumber, len(in))
-	copy(payload, in)
 	out := header.ICMPv6(payload)
 	out.SetType(header.ICMPv6EchoReply)
-	setICMPv6Checksum(out, h.DestinationAddress(), h.SourceAddress())
+	setICMPv6Checksum(out, dst, src)
 	return packet
 }
 
 // icmpUnreachable answers a packet that is not served. It returns nil where no
-// answer may be sent: to ICMP errors, and to fragments that are not the first
-// (RFC 1122, section 3.2.2; RFC 4443, section 2.4).
+// answer may be sent, to an ICMP error (RFC 1122, section 3.2.2; RFC 4443,
+// section 2.4), and for fragments.
 func icmpUnreachable(views [][]byte, p *tcptrack.Packet, how unreachable) []byte {
 	if p.Fragment || isICMPError(views[0], p) {
 		return nil
@@ -133,8 +132,9 @@ func icmpUnreachable(views [][]byte, p *tcptrack.Packet, how unreachable) []byte
 	return packet
 }
 
-// isICMPError reports whether a packet is an ICMP message other than an
-// informational one, which must never be answered with an error.
+// isICMPError reports whether a packet is an ICMP error, which must never be
+// answered with one. Of ICMPv4, all that is not a request for an echo is taken
+// for one.
 func isICMPError(b []byte, p *tcptrack.Packet) bool {
 	if p.TransportOffset >= len(b) {
 		return false

@@ -120,6 +120,7 @@ func (l *link) readLoop() {
 	defer close(l.stack.linkDone)
 	var first, second *buffer.View
 	bufs := make([][]byte, 2)
+	var in inbound
 	for {
 		if first == nil {
 			first = buffer.NewViewSize(firstView)
@@ -142,7 +143,7 @@ func (l *link) readLoop() {
 		if n == 0 {
 			continue
 		}
-		in := inbound{Packet: event.Packet{Time: time.Now(), From: event.Client, Len: n, SegmentSize: segmentSize(off), PartialChecksum: off.NeedsChecksum}}
+		in.Packet = event.Packet{Time: time.Now(), From: event.Client, Len: n, SegmentSize: segmentSize(off), PartialChecksum: off.NeedsChecksum}
 		in.verified = off.NeedsChecksum || off.DataValid
 		in.Views = append(in.views[:0], bufs[0][:min(n, firstView)])
 		if n > firstView {

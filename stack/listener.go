@@ -25,6 +25,13 @@ type listenerKey struct {
 	port  uint16
 }
 
+func listenerKeyOf(server netip.AddrPort) listenerKey {
+	if server.Addr().Is4() {
+		return listenerKey{header.IPv4ProtocolNumber, server.Port()}
+	}
+	return listenerKey{header.IPv6ProtocolNumber, server.Port()}
+}
+
 // A listener accepts on one port of one IP version, for all addresses.
 type listener struct {
 	key     listenerKey
@@ -32,7 +39,7 @@ type listener struct {
 	wq      waiter.Queue
 	entry   waiter.Entry
 	ready   atomic.Bool  // it is in listeners.readyC
-	lastSYN atomic.Int64 // unix nanoseconds
+	lastSYN atomic.Int64 // Unix time in nanoseconds
 }
 
 // listeners are the ports that are open now.
@@ -54,10 +61,7 @@ func (ls *listeners) init(s *gstack.Stack, backlog int) {
 
 // ensure opens the port of dst if it is not.
 func (ls *listeners) ensure(dst netip.AddrPort) error {
-	key := listenerKey{header.IPv6ProtocolNumber, dst.Port()}
-	if dst.Addr().Is4() {
-		key.proto = header.IPv4ProtocolNumber
-	}
+	key := listenerKeyOf(dst)
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if ls.closed {
@@ -106,21 +110,25 @@ func (ls *listeners) listen(key listenerKey) (*listener, error) {
 	return l, nil
 }
 
-// closeIdle closes the listeners that saw no SYN since the deadline and that no
-// half-open endpoint depends on.
+// closeIdle closes the listeners that saw no SYN since the deadline, that no
+// half-open endpoint depends on, and whose connections are all accepted. The
+// lock is held until the ports are free, so that ensure can open them again.
 func (ls *listeners) closeIdle(deadline time.Time, halfOpen map[listenerKey]bool) {
 	ls.mu.Lock()
-	var idle []*listener
+	defer ls.mu.Unlock()
 	for key, l := range ls.open {
-		if l.lastSYN.Load() < deadline.UnixNano() && !halfOpen[key] && !l.ready.Load() {
-			idle = append(idle, l)
+		if l.lastSYN.Load() < deadline.UnixNano() && !halfOpen[key] && l.ep.Readiness(waiter.ReadableEvents) == 0 {
 			delete(ls.open, key)
+			l.close()
 		}
 	}
-	ls.mu.Unlock()
-	for _, l := range idle {
-		l.ep.Close()
-	}
+}
+
+// close ends the listener and resets what it holds. The entry goes first: to
+// close is an event too, and would put the listener into readyC.
+func (l *listener) close() {
+	l.wq.EventUnregister(&l.entry)
+	l.ep.Close()
 }
 
 // closeAll closes every listener and lets no new one be made.
@@ -131,7 +139,7 @@ func (ls *listeners) closeAll() {
 	ls.open = nil
 	ls.mu.Unlock()
 	for _, l := range open {
-		l.ep.Close()
+		l.close()
 	}
 }
 

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -29,25 +30,32 @@ type inbound struct {
 func (s *Stack) receive(in *inbound) bool {
 	err := in.pkt.Parse(in.Views[0])
 	in.frame = s.obs.Packet(&in.Packet)
+	if err == nil {
+		err = in.checkIP()
+	}
 	if err != nil {
 		s.tellUnreachable(in, fmt.Sprintf("malformed: %v", err), "")
 		return false
 	}
 	p := &in.pkt
-	dst := p.Dst.Addr()
-	if dst.IsMulticast() || dst.IsLinkLocalUnicast() || p.Src.Addr().IsLinkLocalUnicast() {
+	src, dst := p.Src.Addr(), p.Dst.Addr()
+	if dst.IsMulticast() || dst.IsLinkLocalUnicast() || src.IsLinkLocalUnicast() {
 		// The host's own group and neighbour chatter; nobody routed it here.
 		return false
 	}
 	switch {
+	case !unicast(src) || !unicast(dst):
+		s.tellUnreachable(in, "not from one host to another", "")
 	case !s.serves(dst):
 		s.reject(in, "address outside the served prefixes", unreachableNet)
 	case p.Fragment:
-		return true // netstack reassembles
+		// Reassembled behind our back, a SYN would pass the policy and a
+		// segment the checksum. TCP does not make fragments.
+		s.tellUnreachable(in, "fragment", "")
 	case p.Protocol == uint8(header.TCPProtocolNumber):
 		return s.receiveTCP(in)
 	case p.Protocol == uint8(header.ICMPv4ProtocolNumber), p.Protocol == uint8(header.ICMPv6ProtocolNumber):
-		if reply := echoReply(in.Views); reply != nil {
+		if reply := echoReply(in.Views, p); reply != nil {
 			s.link.write(reply)
 		}
 	case p.Protocol == uint8(header.UDPProtocolNumber):
@@ -58,6 +66,35 @@ func (s *Stack) receive(in *inbound) bool {
 	return false
 }
 
+// checkIP checks what Parse does not: that the packet is whole, and the
+// checksum of an IPv4 header.
+func (in *inbound) checkIP() error {
+	b := in.Views[0]
+	if n := ipLength(b); n > in.Len {
+		return fmt.Errorf("%d bytes of %d", in.Len, n)
+	}
+	if header.IPVersion(b) == header.IPv4Version && !header.IPv4(b).IsChecksumValid() {
+		return errors.New("wrong IPv4 header checksum")
+	}
+	return nil
+}
+
+// ipLength returns the length of a packet by its IP header.
+func ipLength(b []byte) int {
+	if header.IPVersion(b) == header.IPv4Version {
+		return int(header.IPv4(b).TotalLength())
+	}
+	return header.IPv6MinimumSize + int(header.IPv6(b).PayloadLength())
+}
+
+// unicast reports whether addr can be that of one host that is not the host
+// itself. Nothing may be sent to another (RFC 1122, sections 3.2.1.3, 3.2.2).
+func unicast(addr netip.Addr) bool {
+	return !addr.IsMulticast() && !addr.IsUnspecified() && !addr.IsLoopback() && addr != broadcast
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 // receiveTCP decides on a TCP segment to a served address.
 func (s *Stack) receiveTCP(in *inbound) bool {
 	p := &in.pkt
@@ -65,13 +102,28 @@ func (s *Stack) receiveTCP(in *inbound) bool {
 		s.drop(in, "bad checksum", false)
 		return false
 	}
-	if !p.Flags.Has(event.SYN) || p.Flags.Has(event.ACK) {
-		if p.Flags.Has(event.RST) {
-			s.watchReset(p)
-		}
+	id := endpointID(event.Flow{Client: p.Src, Server: p.Dst})
+	if p.Flags.Has(event.RST) {
+		s.watchReset(id)
 		return true
 	}
-	switch s.policy(p.Src, p.Dst) {
+	if !p.Flags.Has(event.SYN) || p.Flags.Has(event.ACK) {
+		return true
+	}
+	if f := s.flows.lookup(id); f != nil && f.ep.EndpointState() != tcp.StateTimeWait {
+		return true // sent again; it was decided before
+	}
+	return s.receiveSYN(in)
+}
+
+// receiveSYN decides on the SYN of a new connection.
+func (s *Stack) receiveSYN(in *inbound) bool {
+	p := &in.pkt
+	verdict := s.policy(p.Src, p.Dst)
+	if verdict == Accept && p.Dst.Port() == 0 {
+		verdict = Refuse // port 0 is reserved and never open
+	}
+	switch verdict {
 	case Refuse:
 		s.link.write(resetFor(p))
 		return false
@@ -87,7 +139,25 @@ func (s *Stack) receiveTCP(in *inbound) bool {
 		s.drop(in, err.Error(), false)
 		return false
 	}
+	s.boundHalfOpen()
 	return true
+}
+
+// maxHalfOpen bounds the half-open endpoints of all ports together, which cost
+// about 10 KB each. Beyond it SYN cookies are sent on all ports, until half of
+// them are gone.
+const maxHalfOpen = 8192
+
+func (s *Stack) boundHalfOpen() {
+	n := s.flows.halfOpen.Load()
+	cookies := n >= maxHalfOpen || s.cookies && n > maxHalfOpen/2
+	if cookies == s.cookies {
+		return
+	}
+	opt := tcpip.TCPAlwaysUseSynCookies(cookies)
+	if s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &opt) == nil {
+		s.cookies = cookies
+	}
 }
 
 func (s *Stack) drop(in *inbound, reason string, final bool) {
@@ -99,9 +169,8 @@ func (s *Stack) drop(in *inbound, reason string, final bool) {
 
 // watchReset has the sweeper look at a half-open endpoint that a RST came for:
 // netstack notifies nobody of its end.
-func (s *Stack) watchReset(p *tcptrack.Packet) {
-	f := s.flows.lookup(endpointID(event.Flow{Client: p.Src, Server: p.Dst}))
-	if f != nil && f.ep.EndpointState() == tcp.StateSynRecv {
+func (s *Stack) watchReset(id gstack.TransportEndpointID) {
+	if f := s.flows.lookup(id); f != nil && f.ep.EndpointState() == tcp.StateSynRecv {
 		f.reset.Store(true)
 		s.sweep.soon()
 	}
@@ -160,26 +229,22 @@ func protocolName(p uint8) string {
 	return fmt.Sprint(p)
 }
 
-// checksumOK verifies the TCP checksum of a packet (RFC 9293, section 3.1).
+// checksumOK verifies the TCP checksum of a whole packet (RFC 9293, section
+// 3.1).
 func checksumOK(views [][]byte, p *tcptrack.Packet) bool {
-	head := views[0]
+	rest := ipLength(views[0]) - p.TransportOffset
 	var sum uint16
-	skip := 0
-	if p.Dst.Addr().Is4() {
-		h := header.IPv4(head)
-		skip = int(h.HeaderLength())
-		sum = header.PseudoHeaderChecksum(header.TCPProtocolNumber, h.SourceAddress(), h.DestinationAddress(), uint16(int(h.TotalLength())-skip))
-		head = head[:min(len(head), int(h.TotalLength()))]
+	if h := views[0]; header.IPVersion(h) == header.IPv4Version {
+		sum = header.PseudoHeaderChecksum(header.TCPProtocolNumber, header.IPv4(h).SourceAddress(), header.IPv4(h).DestinationAddress(), uint16(rest))
 	} else {
-		h := header.IPv6(head)
-		end := header.IPv6MinimumSize + int(h.PayloadLength())
-		head = head[:min(len(head), end)]
-		skip = p.TransportOffset
-		sum = header.PseudoHeaderChecksum(header.TCPProtocolNumber, h.SourceAddress(), h.DestinationAddress(), uint16(end-skip))
+		sum = header.PseudoHeaderChecksum(header.TCPProtocolNumber, header.IPv6(h).SourceAddress(), header.IPv6(h).DestinationAddress(), uint16(rest))
 	}
-	sum = checksum.Checksum(head[skip:], sum)
-	for _, v := range views[1:] {
-		sum = checksum.Checksum(v, sum) // an odd part can only be the last: firstView is even
+	skip := p.TransportOffset
+	for _, v := range views {
+		v = v[skip:min(len(v), skip+rest)] // what follows the packet is padding
+		sum = checksum.Checksum(v, sum)    // an odd part can only be the last: firstView is even
+		rest -= len(v)
+		skip = 0
 	}
 	return sum == 0xffff
 }
@@ -190,10 +255,11 @@ func checksumOK(views [][]byte, p *tcptrack.Packet) bool {
 func (s *Stack) sending(pkt *gstack.PacketBuffer, out *event.Packet) (frame uint64, send bool) {
 	var f *flow
 	if th := header.TCP(pkt.TransportHeader().Slice()); pkt.TransportProtocolNumber == header.TCPProtocolNumber && len(th) >= header.TCPMinimumSize {
-		f, out.SYNCookie = s.sender(pkt, th)
-		if f != nil && f.mute.Load() && th.Flags().Contains(header.TCPFlagRst) {
+		f = s.find(pkt.NetworkProtocolNumber, senderID(pkt, th))
+		out.SYNCookie = f == nil && th.Flags().Contains(header.TCPFlagSyn|header.TCPFlagAck)
+		if f != nil && f.ep.EndpointState() == tcp.StateTimeWait && th.Flags().Contains(header.TCPFlagRst) {
 			s.flows.poll(f)
-			return 0, false
+			return 0, false // we end it; its peer has closed in order
 		}
 	}
 	frame = s.obs.Packet(out)
@@ -221,17 +287,27 @@ func senderID(pkt *gstack.PacketBuffer, th header.TCP) gstack.TransportEndpointI
 	}
 }
 
-// sender finds the endpoint that sends a segment. Cookie is set for a SYN-ACK
-// that no endpoint stands behind.
-func (s *Stack) sender(pkt *gstack.PacketBuffer, th header.TCP) (f *flow, cookie bool) {
-	key := senderID(pkt, th)
-	if !th.Flags().Contains(header.TCPFlagSyn | header.TCPFlagAck) {
-		return s.flows.lookup(key), false
+// find returns the flow of the endpoint with an ID, made if it is new: at its
+// SYN-ACK, or at its first segment in or out where that carried a SYN cookie.
+// It returns nil if there is no endpoint, or only the listening one.
+func (s *Stack) find(proto tcpip.NetworkProtocolNumber, id gstack.TransportEndpointID) *flow {
+	if f := s.flows.lookup(id); f != nil && stateOf(f.ep.EndpointState()) != event.StateClosed {
+		return f
 	}
-	te := s.stack.FindTransportEndpoint(pkt.NetworkProtocolNumber, tcp.ProtocolNumber, key, nicID)
-	ep, ok := te.(*tcp.Endpoint)
+	ep, ok := s.stack.FindTransportEndpoint(proto, tcp.ProtocolNumber, id, nicID).(*tcp.Endpoint)
 	if !ok || ep.EndpointState() == tcp.StateListen {
-		return nil, true
+		return nil
 	}
-	return s.flows.add(key, ep), false
+	return s.flows.add(id, ep)
+}
+
+// probe is netstack's TCP probe: a segment was handled, the endpoint is locked.
+func (s *Stack) probe(e *tcp.TCPEndpointState) {
+	proto := header.IPv6ProtocolNumber
+	if e.ID.LocalAddress.BitLen() == 32 {
+		proto = header.IPv4ProtocolNumber
+	}
+	if f := s.find(proto, gstack.TransportEndpointID(e.ID)); f != nil {
+		s.flows.poll(f)
+	}
 }

@@ -44,7 +44,9 @@ type Config struct {
 	Observer Observer
 
 	// MaxConns and MaxConnsPerSource bound the accepted connections that are
-	// open. A SYN beyond is dropped and told. Defaults 16384 and no bound.
+	// neither CLOSED nor in TIME-WAIT. A SYN beyond is dropped and told, and
+	// what was half-open before the bound was reached is reset. Defaults
+	// 16384 and no bound.
 	MaxConns, MaxConnsPerSource int
 	// Backlog bounds the half-open endpoints of a port. Beyond it SYN cookies
 	// are sent (RFC 4987, section 3.6). Default 1024.
@@ -91,6 +93,7 @@ type Stack struct {
 	limits    limits
 	sweep     sweeper
 	icmpLimit rate // owned by the read loop
+	cookies   bool // SYN cookies are sent on all ports; owned by the read loop
 
 	policyMu sync.RWMutex
 	policyFn func(client, server netip.AddrPort) Verdict
@@ -105,6 +108,9 @@ type Stack struct {
 
 // New starts a Stack. On an error the device is closed.
 func New(cfg Config) (*Stack, error) {
+	if cfg.Device == nil {
+		return nil, errors.New("stack: Config.Device is nil")
+	}
 	cfg.setDefaults()
 	s := &Stack{
 		cfg:       cfg,
@@ -116,10 +122,10 @@ func New(cfg Config) (*Stack, error) {
 		closing:   make(chan struct{}),
 		linkDone:  make(chan struct{}),
 	}
-	s.flows.init(s.obs)
+	s.flows.init(s.obs, &s.limits)
 	s.stack = gstack.New(gstack.Options{
 		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
-		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocolProbe(s.flows.probe)},
+		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocolProbe(s.probe)},
 	})
 	s.listeners.init(s.stack, cfg.Backlog)
 	s.link = &link{stack: s, dev: cfg.Device, mtu: uint32(cfg.Device.MTU())}
@@ -128,6 +134,7 @@ func New(cfg Config) (*Stack, error) {
 		cfg.Device.Close()
 		return nil, fmt.Errorf("stack: %w", err)
 	}
+	s.sweep.maxTimeWait = maxTimeWait
 	s.sweep.start(s)
 	s.acceptor.Add(1) // for acceptLoop
 	go s.acceptLoop()
@@ -210,16 +217,17 @@ func (s *Stack) acceptFrom(l *listener) bool {
 	}
 	tep := ep.(*tcp.Endpoint)
 	f := s.flows.add(tep.Info().(*gstack.TransportEndpointInfo).ID, tep)
-	wq.EventRegister(s.flows.notify(f))
-	s.flows.poll(f)
-	c := &Conn{TCPConn: gonet.NewTCPConn(wq, ep), stack: s, f: f}
-	if reason := s.limits.take(f.ev.Client.Addr()); reason != "" {
-		f.closing.Store(true)
+	if f == nil { // the client reset it before it was accepted
+		tep.Abort() // frees what was received
+		return true
+	}
+	if reason := s.flows.accept(f, wq); reason != "" {
 		f.explain("abort: "+reason, false)
 		tep.Abort()
 		s.flows.poll(f)
 		return true
 	}
+	c := &Conn{TCPConn: gonet.NewTCPConn(wq, ep), stack: s, f: f}
 	select {
 	case s.accepted <- c:
 		return true
@@ -260,6 +268,7 @@ func (s *Stack) Err() error { return s.link.readErr }
 // returns net.ErrClosed. Open connections go on.
 func (s *Stack) StopAccepting() {
 	s.stopOnce.Do(func() {
+		s.flows.ending.Store(true)
 		close(s.closing)
 		s.acceptor.Wait()
 		s.listeners.closeAll()
@@ -281,17 +290,14 @@ func (s *Stack) Close() error {
 	s.closeOnce.Do(func() {
 		s.StopAccepting()
 		s.sweep.stop()
-		flows := s.flows.all()
-		for _, f := range flows {
-			// A peer that has closed in order is not to get a RST.
-			f.mute.Store(f.ep.EndpointState() == tcp.StateTimeWait)
+		for _, f := range s.flows.all() {
 			f.explain("abort: shutdown", false)
 			f.ep.Abort()
 			s.flows.poll(f)
 		}
 		// Destroy detaches the link, which closes the device.
 		s.stack.Destroy()
-		for _, f := range flows {
+		for _, f := range s.flows.all() {
 			s.flows.poll(f)
 		}
 	})
@@ -300,7 +306,7 @@ func (s *Stack) Close() error {
 
 // Stats are counts of what a Stack holds now and has done.
 type Stats struct {
-	Open        int    // accepted connections not closed by their owner
+	Open        int    // accepted connections that are neither CLOSED nor in TIME-WAIT
 	Endpoints   int    // TCP endpoints that are not CLOSED, TIME-WAIT included
 	Ports       int    // listening ports
 	WriteErrors uint64 // packets that the device did not take

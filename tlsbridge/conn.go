@@ -165,12 +165,11 @@ func (c *conn) abort() {
 	c.transport.raw.Close()
 }
 
-// describePlain says what plain text begins with.
+// describePlain says why bytes are taken as plain text. What they are is for the
+// wire's view to tell.
 func describePlain(head []byte) string {
-	const sslv2 = "a ClientHello of SSL 2.0 (RFC 5246, appendix E.2)"
 	if len(head) > 2 && head[0]&0x80 != 0 && head[2] == 1 {
-		return sslv2
+		return "a ClientHello of SSL 2.0 (RFC 5246, appendix E.2)"
 	}
-	const shown = 32
-	return fmt.Sprintf("not TLS: begins with %q", head[:min(len(head), shown)])
+	return "the first byte is not that of a handshake record"
 }

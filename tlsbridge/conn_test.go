@@ -14,7 +14,7 @@ func TestPlainTextGetsTheServiceToo(t *testing.T) {
 	f := start(t, service(Echo(), nil))
 	c := f.dial()
 	wantEcho(t, c, "GET / HTTP/1.0\r\n")
-	f.seen.want(t, "plain", true, `not TLS: begins with "GET / HTTP/1.0\r\n"`)
+	f.seen.want(t, "plain", true, "the first byte is not that of a handshake record")
 	if f.seen.starts != 0 || len(f.seen.ends) != 0 {
 		t.Error("TLS was told of")
 	}

@@ -45,6 +45,7 @@ type packet struct {
 	segment int
 	partial bool
 	cookie  bool
+	stray   bool
 }
 
 // A tlsObservation is what our TLS endpoint told.
@@ -69,7 +70,7 @@ func copyPacket(p *event.Packet) *packet {
 	for _, v := range p.Views {
 		buf = append(buf, v[:min(len(v), cap(buf)-len(buf))]...)
 	}
-	return &packet{from: p.From, buf: buf, pool: pool, segment: p.SegmentSize, partial: p.PartialChecksum, cookie: p.SYNCookie}
+	return &packet{from: p.From, buf: buf, pool: pool, segment: p.SegmentSize, partial: p.PartialChecksum, cookie: p.SYNCookie, stray: p.Stray}
 }
 
 func (p *packet) release() {

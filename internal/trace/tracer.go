@@ -161,6 +161,10 @@ func (t *Tracer) observe(o *observation) {
 // observePacket finds the connection of a packet, or makes it.
 func (t *Tracer) observePacket(o *observation) {
 	p := &t.pkt
+	if o.packet.stray {
+		o.packet.release()
+		return
+	}
 	if err := p.Parse(o.packet.buf); err != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
 		o.packet.release()
 		return

@@ -2,7 +2,6 @@ package tlswire
 
 import (
 	"bytes"
-	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -111,8 +110,9 @@ func publicKey(cert *x509.Certificate) string {
 		return fmt.Sprintf("RSA %d", k.N.BitLen())
 	case ed25519.PublicKey:
 		return "Ed25519"
-	case *dsa.PublicKey:
-		return fmt.Sprintf("DSA %d", k.P.BitLen())
+	}
+	if cert.PublicKeyAlgorithm != x509.UnknownPublicKeyAlgorithm {
+		return cert.PublicKeyAlgorithm.String()
 	}
 	return "unknown"
 }
