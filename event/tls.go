@@ -242,7 +242,7 @@ func (*ApplicationData) Kind() Kind { return "tls.application_data" }
 
 // Undecoded tells of bytes or records that could not be decoded, and why.
 type Undecoded struct {
-	// Reason is "no key", "decrypt failed", "gap", "not tls", "too long",
+	// Reason is "no key", "no cipher" (not implemented), "decrypt failed", "gap", "not tls", "too long",
 	// "malformed", "unknown content type", "truncated" or "skipped early data".
 	Reason  string   `json:"reason"`
 	Detail  string   `json:"detail,omitempty"`

@@ -29,10 +29,11 @@ type inbound struct {
 // whether netstack is to have it. It runs on the read loop.
 func (s *Stack) receive(in *inbound) bool {
 	err := in.pkt.Parse(in.Views[0])
-	in.frame = s.obs.Packet(&in.Packet)
 	if err == nil {
 		err = in.checkIP()
 	}
+	in.Stray = err != nil || !unicast(in.pkt.Src.Addr()) || !s.serves(in.pkt.Dst.Addr())
+	in.frame = s.obs.Packet(&in.Packet)
 	if err != nil {
 		s.tellUnreachable(in, fmt.Sprintf("malformed: %v", err), "")
 		return false
@@ -110,8 +111,12 @@ func (s *Stack) receiveTCP(in *inbound) bool {
 	if !p.Flags.Has(event.SYN) || p.Flags.Has(event.ACK) {
 		return true
 	}
-	if f := s.flows.lookup(id); f != nil && f.ep.EndpointState() != tcp.StateTimeWait {
-		return true // sent again; it was decided before
+	if f := s.flows.lookup(id); f != nil {
+		switch stateOf(f.ep.EndpointState()) {
+		case event.StateTimeWait, event.StateClosed:
+		default:
+			return true // sent again; it was decided before
+		}
 	}
 	return s.receiveSYN(in)
 }
@@ -291,8 +296,11 @@ func senderID(pkt *gstack.PacketBuffer, th header.TCP) gstack.TransportEndpointI
 // SYN-ACK, or at its first segment in or out where that carried a SYN cookie.
 // It returns nil if there is no endpoint, or only the listening one.
 func (s *Stack) find(proto tcpip.NetworkProtocolNumber, id gstack.TransportEndpointID) *flow {
-	if f := s.flows.lookup(id); f != nil && stateOf(f.ep.EndpointState()) != event.StateClosed {
-		return f
+	if f := s.flows.lookup(id); f != nil {
+		if stateOf(f.ep.EndpointState()) != event.StateClosed {
+			return f
+		}
+		s.flows.poll(f) // it ended, and another may have taken its place
 	}
 	ep, ok := s.stack.FindTransportEndpoint(proto, tcp.ProtocolNumber, id, nicID).(*tcp.Endpoint)
 	if !ok || ep.EndpointState() == tcp.StateListen {

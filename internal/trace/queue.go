@@ -92,8 +92,14 @@ type queue struct {
 	closed  bool
 }
 
-// pushPacket numbers a packet and queues a copy of it.
+// pushPacket numbers a packet and queues a copy of it, unless it is a stray one.
 func (q *queue) pushPacket(p *event.Packet) uint64 {
+	if p.Stray {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.frames++
+		return q.frames
+	}
 	c := copyPacket(p)
 	q.mu.Lock()
 	q.frames++

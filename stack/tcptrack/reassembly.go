@@ -1,8 +1,6 @@
 package tcptrack
 
-import (
-	"slices"
-)
+import "slices"
 
 const (
 	// maxPieces and maxHeld bound what is kept of one direction while bytes
@@ -16,111 +14,116 @@ const (
 // 3.4), where they are within 2^31 of each other.
 func less(a, b uint32) bool { return int32(a-b) < 0 }
 
-// A piece is bytes that came before those in front of them.
+// A piece is consecutive bytes of a stream, from one packet.
 type piece struct {
 	seq   uint32
-	b     []byte // a copy
-	cut   int    // bytes after b that the capture lacks
+	b     []byte
+	cut   int // bytes after b that the capture lacks
 	frame uint64
+	tsVal uint32 // the sender's clock, if timed
+	timed bool
 }
 
-func (p *piece) end() uint32 { return p.seq + uint32(len(p.b)+p.cut) }
+func (p *piece) len() int    { return len(p.b) + p.cut }
+func (p *piece) end() uint32 { return p.seq + uint32(p.len()) }
+
+// split divides the piece after n bytes.
+func (p piece) split(n int) (head, tail piece) {
+	head, tail = p, p
+	tail.seq += uint32(n)
+	if n <= len(p.b) {
+		head.b, head.cut = p.b[:n], 0
+		tail.b = p.b[n:]
+		return head, tail
+	}
+	head.cut = n - len(p.b)
+	tail.b, tail.cut = nil, p.cut-head.cut
+	return head, tail
+}
+
+// from returns what of the piece is not before seq.
+func (p piece) from(seq uint32) piece {
+	if less(p.seq, seq) {
+		_, p = p.split(int(min(seq-p.seq, uint32(p.len()))))
+	}
+	return p
+}
+
+// until returns what of the piece is before seq.
+func (p piece) until(seq uint32) piece {
+	n := 0
+	if less(p.seq, seq) {
+		n = int(min(seq-p.seq, uint32(p.len())))
+	}
+	p, _ = p.split(n)
+	return p
+}
 
 // A reassembly puts the bytes of one direction in order. The bytes that came
 // first win where segments overlap.
 type reassembly struct {
-	started bool
-	next    uint32  // the next byte in order
-	pieces  []piece // beyond next, sorted, not overlapping
-	held    int     // bytes in pieces
+	next   uint32  // the next byte in order
+	pieces []piece // not before next, sorted, not overlapping; copies
+	held   int     // bytes in pieces
 }
 
-// start sets the first byte of the stream.
-func (r *reassembly) start(seq uint32) {
-	if !r.started {
-		r.started, r.next = true, seq
-	}
-}
-
-// segment takes payload at seq, of which the last cut bytes are missing, and
-// appends the chunks that are in order now. It returns how many bytes found no
-// room.
-func (r *reassembly) segment(chunks []Chunk, seq uint32, b []byte, cut int, frame uint64) (_ []Chunk, lost int) {
-	if len(b)+cut == 0 {
+// segment takes a piece and appends the chunks that are in order now. It
+// returns how many bytes found no room.
+func (r *reassembly) segment(chunks []Chunk, p piece) (_ []Chunk, lost int) {
+	if p = p.from(r.next); p.len() == 0 {
 		return chunks, 0
 	}
-	if less(seq, r.next) { // cut off what was delivered
-		old := r.next - seq
-		if old >= uint32(len(b)+cut) {
-			return chunks, 0
-		}
-		seq = r.next
-		if n := uint32(len(b)); old > n {
-			b, cut = nil, cut-int(old-n)
-		} else {
-			b = b[old:]
-		}
+	if p.seq == r.next && len(r.pieces) == 0 { // the common case: nothing is copied
+		return r.deliver(chunks, &p), 0
 	}
-	if seq == r.next && len(r.pieces) == 0 { // the common case: nothing is copied
-		return r.deliver(chunks, b, cut, frame), 0
-	}
-	lost = r.insert(seq, b, cut, frame)
+	lost = r.hold(p)
 	return r.drain(chunks), lost
 }
 
-// deliver appends the bytes at next.
-func (r *reassembly) deliver(chunks []Chunk, b []byte, cut int, frame uint64) []Chunk {
-	if len(b) > 0 {
-		chunks = append(chunks, Chunk{Frame: frame, B: b})
+// deliver appends a piece that begins at next.
+func (r *reassembly) deliver(chunks []Chunk, p *piece) []Chunk {
+	if len(p.b) > 0 {
+		chunks = append(chunks, Chunk{Frame: p.frame, B: p.b})
 	}
-	if cut > 0 {
-		chunks = append(chunks, Chunk{Frame: frame, Gap: cut})
+	if p.cut > 0 {
+		chunks = append(chunks, Chunk{Frame: p.frame, Gap: p.cut})
 	}
-	r.next += uint32(len(b) + cut)
+	r.next = p.end()
 	return chunks
 }
 
-// insert keeps what of the bytes is not held yet.
-func (r *reassembly) insert(seq uint32, b []byte, cut int, frame uint64) (lost int) {
-	for i := 0; len(b)+cut > 0; i++ {
-		// The first piece that ends beyond seq.
-		for i < len(r.pieces) && !less(seq, r.pieces[i].end()) {
+// hold keeps what of the piece is not held or delivered yet. It returns how
+// many bytes found no room.
+func (r *reassembly) hold(p piece) (lost int) {
+	p = p.from(r.next)
+	for i := 0; p.len() > 0; {
+		for i < len(r.pieces) && !less(p.seq, r.pieces[i].end()) {
 			i++
 		}
-		if i < len(r.pieces) && !less(seq, r.pieces[i].seq) { // begins within it
-			skip := int(r.pieces[i].end() - seq)
-			if skip >= len(b)+cut {
-				return lost
-			}
-			seq += uint32(skip)
-			b, cut = advance(b, cut, skip)
-			continue
-		}
-		room := len(b) + cut
+		room := p.len()
 		if i < len(r.pieces) {
-			room = min(room, int(r.pieces[i].seq-seq))
+			next := &r.pieces[i]
+			if !less(p.seq, next.seq) {
+				p = p.from(next.end())
+				continue
+			}
+			room = min(room, int(next.seq-p.seq))
 		}
-		lost += r.keep(i, seq, b[:min(room, len(b))], max(0, room-len(b)), frame)
-		seq += uint32(room)
-		b, cut = advance(b, cut, room)
+		head, tail := p.split(room)
+		lost += r.insert(i, head)
+		p = tail
 	}
 	return lost
 }
 
-func advance(b []byte, cut, n int) ([]byte, int) {
-	if n > len(b) {
-		return nil, cut - (n - len(b))
+// insert keeps a copy of a piece at the index i, if there is room for it.
+func (r *reassembly) insert(i int, p piece) (lost int) {
+	if len(r.pieces) >= maxPieces || r.held+len(p.b) > maxHeld {
+		return p.len()
 	}
-	return b[n:], cut
-}
-
-// keep inserts one piece at i.
-func (r *reassembly) keep(i int, seq uint32, b []byte, cut int, frame uint64) (lost int) {
-	if len(r.pieces) >= maxPieces || r.held+len(b) > maxHeld {
-		return len(b) + cut
-	}
-	r.held += len(b)
-	r.pieces = slices.Insert(r.pieces, i, piece{seq, slices.Clone(b), cut, frame})
+	p.b = slices.Clone(p.b)
+	r.held += len(p.b)
+	r.pieces = slices.Insert(r.pieces, i, p)
 	return 0
 }
 
@@ -128,24 +131,25 @@ func (r *reassembly) keep(i int, seq uint32, b []byte, cut int, frame uint64) (l
 func (r *reassembly) drain(chunks []Chunk) []Chunk {
 	n := 0
 	for n < len(r.pieces) && r.pieces[n].seq == r.next {
-		p := &r.pieces[n]
-		r.held -= len(p.b)
-		chunks = r.deliver(chunks, p.b, p.cut, p.frame)
+		r.held -= len(r.pieces[n].b)
+		chunks = r.deliver(chunks, &r.pieces[n])
 		n++
 	}
-	if n > 0 {
-		r.pieces = slices.Delete(r.pieces, 0, n)
-		if len(r.pieces) == 0 {
-			r.pieces = nil
-		}
+	r.pieces = slices.Delete(r.pieces, 0, n)
+	if len(r.pieces) == 0 {
+		r.pieces = nil
 	}
 	return chunks
 }
 
+// drop forgets what is held.
+func (r *reassembly) drop() { r.pieces, r.held = nil, 0 }
+
 // acked takes an acknowledgement of the receiver. Bytes before it that were not
 // seen here will not be sent again: they are given up.
 func (r *reassembly) acked(chunks []Chunk, ack uint32, frame uint64) []Chunk {
-	for r.started && less(r.next, ack) {
+	chunks = r.drain(chunks)
+	for less(r.next, ack) {
 		hole := ack - r.next
 		if len(r.pieces) > 0 && less(r.pieces[0].seq, ack) {
 			hole = r.pieces[0].seq - r.next
@@ -164,12 +168,17 @@ func (r *reassembly) misses(seq uint32, n int) bool {
 		seq = r.next
 	}
 	for i := range r.pieces {
-		if !less(seq, end) {
-			break
-		}
 		if p := &r.pieces[i]; !less(seq, p.seq) && less(seq, p.end()) {
 			seq = p.end()
 		}
 	}
 	return less(seq, end)
+}
+
+// sentBefore reports whether any byte held from beyond seq was sent before
+// tsVal.
+func (r *reassembly) sentBefore(tsVal, seq uint32) bool {
+	return slices.ContainsFunc(r.pieces, func(p piece) bool {
+		return p.timed && less(seq, p.seq) && less(p.tsVal, tsVal)
+	})
 }

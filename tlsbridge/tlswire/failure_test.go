@@ -140,6 +140,7 @@ func TestResetAfterEstablished(t *testing.T) {
 	rec := converse(configs(nil)).upTo(2, event.Client, op{from: event.Server, end: "rst"})
 	decode(rec, expecting).want(t, hello13+serverCCS+certificate13+clientCCS+finished13+`
 		established TLS 1.3 TLS_AES_128_GCM_SHA256 x25519 resumed=false auth=none rtt=1
+		s [application_data]
 		server CONNECTED > CLOSED
 		client CONNECTED > CLOSED`)
 }
@@ -178,8 +179,8 @@ func TestFatalAlertDuringSession(t *testing.T) {
 	cut := rec.upTo(3, event.Client, op{from: event.Server, bytes: server.seal(recordAlert, []byte{2, 80}, 0)})
 	decode(cut, expecting).want(t, hello13+serverCCS+certificate13+clientCCS+finished13+`
 		established TLS 1.3 TLS_AES_128_GCM_SHA256 x25519 resumed=false auth=none rtt=1
-		c [application_data]
 		s [application_data]
+		c [application_data]
 		s [alert fatal internal_error]
 		server CONNECTED > FAILED
 		client CONNECTED > FAILED`)

@@ -40,8 +40,8 @@ const (
 		server WAIT_FINISHED > CONNECTED
 		client WAIT_FINISHED > CONNECTED`
 	session12 = `
-		c <application_data>
 		s <application_data>
+		c <application_data>
 		c <alert warning close_notify>
 		client CONNECTED > CLOSED
 		s <alert warning close_notify>
@@ -191,8 +191,8 @@ func TestTLS12Resumption(t *testing.T) {
 		s undecoded no key: 1 records, 40 bytes
 		c ccs
 		c undecoded no key: 1 records, 40 bytes
-		c <application_data>
 		s <application_data>
+		c <application_data>
 		s undecoded no key: 1 records, 26 bytes
 		c undecoded no key: 1 records, 26 bytes`)
 	if s := tr.decoder.Summary(); s.StatesKnown || s.Established || s.Failure != nil {

@@ -55,8 +55,8 @@ const (
 		client WAIT_FINISHED > CONNECTED
 		server WAIT_FINISHED > CONNECTED`
 	session13 = `
-		c [application_data]
 		s [application_data]
+		c [application_data]
 		c [alert warning close_notify]
 		client CONNECTED > CLOSED
 		s [alert warning close_notify]
@@ -153,12 +153,10 @@ func TestTLS13CertificateRequired(t *testing.T) {
 		c {certificate}
 		server WAIT_CERT > WAIT_FINISHED`+finished13+`
 		established TLS 1.3 TLS_AES_128_GCM_SHA256 x25519 resumed=false auth=requested rtt=1
-		c [application_data]
 		s [alert fatal certificate_required]
 		server CONNECTED > FAILED
 		client CONNECTED > FAILED
-		failed: server requires a certificate of the client, and got none: alert certificate_required after certificate
-		c [alert warning close_notify]`)
+		failed: server requires a certificate of the client, and got none: alert certificate_required after certificate`)
 }
 
 // A sealer is a TLS 1.3 sender made for a test: it seals what crypto/tls cannot
@@ -228,10 +226,10 @@ func keyUpdates(t *testing.T) *recording {
 	}
 	client := newSealer(t, 0x1301, rec.find(labelClientTraffic))
 	keyUpdate := []byte{byte(event.KeyUpdateType), 0, 0, 1, 1}
-	clientEnd.Write(client.seal(recordHandshake, keyUpdate, 0))
+	flight := client.seal(recordHandshake, keyUpdate, 0)
 	client.update(t)
-	clientEnd.Write(client.seal(recordApplicationData, []byte("ping"), 100))
-	clientEnd.Write(client.seal(recordAlert, []byte{1, 0}, 3))
+	flight = append(flight, client.seal(recordApplicationData, []byte("ping"), 100)...)
+	clientEnd.Write(append(flight, client.seal(recordAlert, []byte{1, 0}, 3)...))
 	if err := <-done; err != nil {
 		t.Fatalf("the server did not accept what the test sealed: %v", err)
 	}
@@ -274,8 +272,8 @@ func TestTLS13AlertInClear(t *testing.T) {
 		failed: client refused the server's certificate: alert unknown_ca after certificate
 		c ccs dummy
 		c {finished}
-		c [application_data]
 		s [application_data]
+		c [application_data]
 		c [alert warning close_notify]
 		s [alert warning close_notify]`)
 }

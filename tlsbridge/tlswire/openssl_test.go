@@ -107,12 +107,12 @@ func TestOpenSSL(t *testing.T) {
 			c ccs dummy
 			c (application_data)` + strings.Replace(earlyServer, "WAIT_EE", "WAIT_EE"+serverCCS, 1) + `
 			c (end_of_early_data)` + strings.NewReplacer("AES_128_GCM_SHA256", "AES_256_GCM_SHA384",
-			"c [app", "s [new_session_ticket]\nc [app", "s [application_data]\n", "").Replace(earlyEnd),
+			"c [app", "s [new_session_ticket]\nc [app", serverData, "").Replace(earlyEnd),
 		"early-rejected-tls13": strings.NewReplacer("\n\t\ts hello_retry", "\nc ccs dummy\nc undecoded skipped early data: 1 records, 28 bytes\ns hello_retry",
 			clientCCS, "", "\n\t\tc ccs dummy", "").Replace(retry13) + hello13 + certificate13 + finished13 + `
 			established TLS 1.3 TLS_AES_256_GCM_SHA384 secp256r1 resumed=false auth=none rtt=2
 			s [new_session_ticket]
-			s [new_session_ticket]` + strings.Replace(session13, "s [application_data]\n", "", 1),
+			s [new_session_ticket]` + strings.Replace(session13, serverData, "", 1),
 		"post-handshake-tls13": hello13 + serverCCS + requested13 + clientCCS + `
 			c {certificate}
 			server WAIT_CERT > WAIT_CV

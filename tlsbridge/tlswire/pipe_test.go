@@ -172,9 +172,11 @@ func configs(edit func(client, server *tls.Config)) (client, server *tls.Config)
 	return client, server
 }
 
-// converse performs one connection of real crypto/tls ends: a handshake, "ping"
-// from the client, "pong" from the server, close_notify and close of both. An
-// error of either end ends the connection.
+// converse performs one connection of real crypto/tls ends: a handshake, "pong"
+// from the server, "ping" from the client, close_notify of the client, then of
+// the server, and the end of the transport in that order reversed. An error of
+// either end ends the connection. Each side waits for the other, so that the
+// order is always the same.
 func converse(client, server *tls.Config) *recording {
 	rec := new(recording)
 	clientEnd, serverEnd := newPipe(rec)
@@ -185,20 +187,18 @@ func converse(client, server *tls.Config) *recording {
 		defer close(done)
 		defer serverEnd.Close()
 		c := tls.Server(serverEnd, server)
-		b := make([]byte, 4)
-		if _, err := io.ReadFull(c, b); err != nil {
+		if _, err := c.Write([]byte("pong")); err != nil {
 			return
 		}
-		c.Write([]byte("pong"))
 		io.Copy(io.Discard, c)
 		c.Close()
 	}()
 	c := tls.Client(clientEnd, client)
-	if _, err := c.Write([]byte("ping")); err == nil {
-		io.ReadFull(c, make([]byte, 4))
+	if _, err := io.ReadFull(c, make([]byte, 4)); err == nil {
+		c.Write([]byte("ping"))
 		c.CloseWrite()
-		io.Copy(io.Discard, c)
 	}
+	io.Copy(io.Discard, clientEnd)
 	clientEnd.Close()
 	<-done
 	return rec

@@ -95,7 +95,13 @@ const (
 	earlyEnd = `
 		server WAIT_EOED > WAIT_FLIGHT2
 		server WAIT_FLIGHT2 > WAIT_FINISHED` + finished13 + `
-		established TLS 1.3 TLS_AES_128_GCM_SHA256 x25519 resumed=true auth=none rtt=0` + session13
+		established TLS 1.3 TLS_AES_128_GCM_SHA256 x25519 resumed=true auth=none rtt=0
+		c [application_data]` + serverData + `
+		c [alert warning close_notify]
+		client CONNECTED > CLOSED
+		s [alert warning close_notify]
+		server CONNECTED > CLOSED`
+	serverData = "\n\t\ts [application_data]"
 )
 
 func TestRFC8448EarlyData(t *testing.T) {

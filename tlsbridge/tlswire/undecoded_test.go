@@ -56,8 +56,8 @@ func TestTLS12WithoutKeys(t *testing.T) {
 		c undecoded no key: 1 records, 40 bytes
 		s ccs
 		s undecoded no key: 1 records, 40 bytes
-		c <application_data>
 		s <application_data>
+		c <application_data>
 		s undecoded no key: 1 records, 26 bytes
 		c undecoded no key: 1 records, 26 bytes`)
 }

@@ -1,0 +1,106 @@
+package integration
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"synscope/event"
+)
+
+// 20,000 SYNs from addresses that do not exist, and a client that does: SYN
+// cookies (RFC 4987, section 3.6) keep the port open for it.
+//
+//	spoofed 10.x.x.x --- \
+//	                      syn0 (TUN) --- synscope serve
+//	curl --------------- /
+func TestSYNFlood(t *testing.T) {
+	const flood = 20_000
+	l := newNamespace(t)
+	l.serve()
+	l.nft(`
+		add table inet flood
+		add chain inet flood answers { type filter hook prerouting priority -300; }
+		add rule inet flood answers iifname "syn0" ip daddr 10.0.0.0/8 drop
+	`)
+	if r := l.curl("https://" + hostname + "/"); r.code != 0 {
+		t.Fatalf("curl before the flood: exit %d\n%s", r.code, r.out)
+	}
+	before := l.rss()
+
+	half, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		l.flood(flood, half)
+	}()
+	<-half
+	if r := l.curl("https://" + hostname + "/"); r.code != 0 {
+		t.Errorf("curl during the flood: exit %d\n%s", r.code, r.out)
+	}
+	<-done
+	if r := l.curl("https://" + hostname + "/"); r.code != 0 {
+		t.Errorf("curl after the flood: exit %d\n%s", r.code, r.out)
+	}
+	if after := l.rss(); after > before+100 {
+		t.Errorf("%d MB resident after the flood, %d MB before", after, before)
+	}
+
+	spoofed, how := 0, make(map[string]int)
+	for _, s := range l.stories() {
+		o := s[0].Body.(*event.Open)
+		if !spoofedNet.Contains(o.Client.Addr()) {
+			s.wantTransitions(t, `
+				tcp client  CLOSED > SYN-SENT > ESTABLISHED > CLOSE-WAIT > LAST-ACK > CLOSED
+				tcp server  LISTEN > SYN-RECEIVED > ESTABLISHED > FIN-WAIT-1 > FIN-WAIT-2 > TIME-WAIT > CLOSED
+				tls client  START > WAIT_SH > WAIT_EE > WAIT_CERT_CR > WAIT_CV > WAIT_FINISHED > CONNECTED > CLOSED
+				tls server  START > RECVD_CH > NEGOTIATED > WAIT_FLIGHT2 > WAIT_FINISHED > CONNECTED > CLOSED`)
+			continue
+		}
+		spoofed++
+		how[one[*event.Close](t, s).How]++
+	}
+	l.wantNoGap()
+	if spoofed != flood {
+		t.Errorf("%d spoofed connections told, want %d", spoofed, flood)
+	}
+	b, _ := json.Marshal(how)
+	t.Logf("how they ended: %s", b)
+	if how["evicted"] == 0 {
+		t.Errorf("none of them told as evicted, though they are more than the tracer follows")
+	}
+}
+
+var spoofedNet = netip.MustParsePrefix("10.0.0.0/8")
+
+// flood sends n SYNs for one port, and closes half at the half.
+func (l *lab) flood(n int, half chan<- struct{}) {
+	server := netip.MustParseAddrPort(server4 + ":443")
+	fd, link := l.packetSocket(), l.linkAddress(server.Addr())
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range n {
+		if i == n/2 {
+			close(half)
+		}
+		// Each address once: the low bits count.
+		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(random.IntN(256)), byte(i >> 8), byte(i)}), uint16(1024+random.IntN(60000)))
+		syn := packetOf(client, server, segment{flags: event.SYN, seq: random.Uint32(), window: rawWindow})
+		for {
+			err := unix.Sendto(fd, syn, 0, &link)
+			if err == nil {
+				break
+			}
+			if err != unix.ENOBUFS {
+				l.t.Errorf("sending a SYN: %v", err)
+				return
+			}
+			time.Sleep(time.Millisecond) // the interface's queue is full
+		}
+		if i%100 == 0 {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
