@@ -21,12 +21,13 @@ func (*Open) Kind() Kind { return "conn.open" }
 
 // Close tells how a connection ended, when nothing is left to exchange: both
 // FINs are acknowledged, or a RST was seen, or it was given up. Only the end of
-// TIME-WAIT and stray segments may follow it.
+// TIME-WAIT, the last words of our TLS endpoint and stray segments may follow
+// it.
 type Close struct {
 	// How is "fin" (orderly), "rst" (From reset it), "refused" (RST for the
 	// first SYN), "timeout" (an endpoint gave up), "dropped" (the SYN was
-	// ignored), "shutdown" (the observer stopped) or "evicted" (no room to
-	// follow it further).
+	// ignored), "shutdown" (the observer stopped) or "evicted" (not followed
+	// further: no room, or not heard of for two hours).
 	How string `json:"how"`
 
 	BytesClient   uint64 `json:"bytes_client"` // payload sent by the client, each byte once
@@ -66,7 +67,7 @@ func (*Fault) Kind() Kind { return "fault" }
 // Gap tells that observations or events were lost because a bound was hit.
 type Gap struct {
 	Lost   uint64 `json:"lost"`   // how many
-	What   string `json:"what"`   // of what: "packets", "events", "connections", "bytes"
+	What   string `json:"what"`   // of what: "packets", "observations" (what endpoints tell), "events"
 	Reason string `json:"reason"` // which bound, and where
 }
 

@@ -10,7 +10,9 @@
 // what netstack and crypto/tls say of themselves. Where they differ, the
 // difference is a finding.
 //
-// A [Timeline] hands events in order to sinks and keeps the recent connections.
+// The data path makes observations ([Packet], [EndpointState], [PacketDrop]);
+// the tracer, package internal/trace, makes events of them and hands them, in
+// order, to sinks. docs/events.md is the reference of their encoding.
 //
 // The package does not decode, render or store anything, and it imports only
 // the standard library.

@@ -28,9 +28,6 @@ type Packet struct {
 	// SYNCookie is set on a SYN-ACK for which no endpoint exists: its
 	// sequence number is a cookie (RFC 4987, section 3.6).
 	SYNCookie bool
-	// Stray is set on a packet that no connection can come of, which an
-	// Unreachable tells.
-	Stray bool
 }
 
 // An EndpointState is one state of one TCP endpoint of ours.

@@ -1,6 +1,10 @@
 package event
 
-import "strconv"
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+)
 
 // The types below are code points of the IANA TLS parameters registries
 // (https://www.iana.org/assignments/tls-parameters). Each is shown and encoded
@@ -32,6 +36,38 @@ func parse16(names map[uint16]string, b []byte) (uint16, error) {
 	}
 	v, err := strconv.ParseUint(s, 0, 16)
 	return uint16(v), err
+}
+
+// Codes are code points of one byte that are shown by their numbers. They are
+// encoded as a list, and not in base64 as other bytes.
+type Codes []uint8
+
+// MarshalJSON encodes the codes as a list of numbers.
+func (c Codes) MarshalJSON() ([]byte, error) {
+	b := []byte{'['}
+	for i, v := range c {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, uint64(v), 10)
+	}
+	return append(b, ']'), nil
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (c *Codes) UnmarshalJSON(b []byte) error {
+	var ns []uint16
+	if err := json.Unmarshal(b, &ns); err != nil {
+		return err
+	}
+	*c = nil
+	for _, n := range ns {
+		if n > 255 {
+			return fmt.Errorf("event: code %d is not of one byte", n)
+		}
+		*c = append(*c, uint8(n))
+	}
+	return nil
 }
 
 // A Version is a ProtocolVersion (RFC 8446, section 4.1.2).

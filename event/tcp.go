@@ -90,7 +90,7 @@ type TCPOptions struct {
 	SACK          []SACKBlock `json:"sack,omitempty"`
 	Timestamps    *Timestamps `json:"ts,omitempty"`
 	FastOpen      bool        `json:"fast_open,omitempty"` // a TCP Fast Open option is present (RFC 7413)
-	Unknown       []uint8     `json:"unknown,omitempty"`   // kinds of options not listed above
+	Unknown       Codes       `json:"unknown,omitempty"`   // kinds of options not listed above
 	Malformed     bool        `json:"malformed,omitempty"` // the list ends in the middle of an option
 }
 

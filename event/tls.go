@@ -69,7 +69,7 @@ type ClientHello struct {
 	Random             Hex           `json:"random"`
 	SessionID          Hex           `json:"session_id,omitempty"`
 	CipherSuites       []CipherSuite `json:"cipher_suites"`
-	CompressionMethods []uint8       `json:"compression_methods,omitempty"` // only if not the null method alone
+	CompressionMethods Codes         `json:"compression_methods,omitempty"` // only if not the null method alone
 	Extensions         []Extension   `json:"extensions"`
 
 	ServerName          string            `json:"server_name,omitempty"`
@@ -79,7 +79,7 @@ type ClientHello struct {
 	SignatureSchemes    []SignatureScheme `json:"signature_schemes,omitempty"`
 	CertSignatures      []SignatureScheme `json:"signature_schemes_cert,omitempty"`
 	ALPN                []string          `json:"alpn,omitempty"`
-	PointFormats        []uint8           `json:"point_formats,omitempty"`
+	PointFormats        Codes             `json:"point_formats,omitempty"`
 	PSKModes            []PSKMode         `json:"psk_modes,omitempty"`
 	PSKIdentities       int               `json:"psk_identities,omitempty"` // how many; their content is a secret's handle
 	SessionTicket       int               `json:"session_ticket,omitempty"` // length of the TLS 1.2 ticket offered
@@ -162,7 +162,7 @@ type ServerKeyExchange struct {
 // section 7.4.4).
 type CertificateRequest struct {
 	Context          Hex               `json:"context,omitempty"`
-	Types            []uint8           `json:"types,omitempty"` // ClientCertificateType, TLS 1.2 and older
+	Types            Codes             `json:"types,omitempty"` // ClientCertificateType, TLS 1.2 and older
 	SignatureSchemes []SignatureScheme `json:"signature_schemes,omitempty"`
 	Authorities      []string          `json:"authorities,omitempty"`
 	Extensions       []Extension       `json:"extensions,omitempty"`

@@ -157,17 +157,17 @@ func (s story) wantClose(t *testing.T, how string, by event.Side) *event.Close {
 	return c
 }
 
-// writeConfig writes a configuration file for the daemon, in a directory that it
-// can read.
-func writeConfig(t *testing.T, yaml string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
+// writeConfig writes the configuration file of the lab, in a directory that the
+// daemon can read, and returns its path.
+func (l *lab) writeConfig(yaml string) string {
+	l.t.Helper()
+	dir := l.path("config")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		l.t.Fatal(err)
 	}
 	path := filepath.Join(dir, "synscope.yaml")
 	if err := os.WriteFile(path, []byte(yaml), 0o644); err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
 	return path
 }

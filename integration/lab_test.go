@@ -2,7 +2,6 @@ package integration
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -55,6 +55,7 @@ type lab struct {
 	state  string // the daemon's state directory
 	daemon *process
 	dump   *process
+	held   int // how many clients were held until the server had closed
 
 	stopped bool
 	events  []*event.Event
@@ -63,9 +64,45 @@ type lab struct {
 // A process is one that the lab started and ends.
 type process struct {
 	cmd    *exec.Cmd
-	stderr *bytes.Buffer // read after done
+	stderr *transcript
 	done   chan struct{}
 	err    error // of Wait; read after done
+}
+
+// A transcript is what a process has said so far.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+	seen int // bytes up to the line that awaitLine found last
+}
+
+func (tr *transcript) WriteString(s string) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.text.WriteString(s)
+}
+
+func (tr *transcript) String() string {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.text.String()
+}
+
+// awaitLine waits for a line that begins so, after those found before, and
+// returns it.
+func (p *process) awaitLine(t *testing.T, prefix string) string {
+	t.Helper()
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		rest := p.stderr.String()[p.stderr.seen:]
+		for line := range strings.Lines(rest) {
+			p.stderr.seen += len(line)
+			if strings.HasPrefix(line, prefix) && strings.HasSuffix(line, "\n") {
+				return line
+			}
+		}
+	}
+	t.Fatalf("%q was not said within %v:\n%s", prefix, startTimeout, p.stderr)
+	return ""
 }
 
 var labs atomic.Int64
@@ -85,8 +122,10 @@ func newNamespace(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{t: t, ns: fmt.Sprintf("synt-%d-%d", os.Getpid(), labs.Add(1)), dir: t.TempDir()}
 	l.state = filepath.Join(l.dir, "state")
-	if err := os.Chmod(l.dir, 0o755); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{l.dir, filepath.Dir(l.dir)} { // for a daemon that is not root any more
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	l.host("ip", "netns", "add", l.ns)
 	t.Cleanup(l.remove)
@@ -129,7 +168,7 @@ func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }
 // to its standard error.
 func (l *lab) start(ready, name string, args ...string) *process {
 	l.t.Helper()
-	p := &process{stderr: new(bytes.Buffer), done: make(chan struct{})}
+	p := &process{stderr: new(transcript), done: make(chan struct{})}
 	p.cmd = exec.Command("ip", append([]string{"netns", "exec", l.ns, name}, args...)...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := p.cmd.StderrPipe()
@@ -198,11 +237,18 @@ func (p *process) kill() {
 // serve starts the daemon.
 func (l *lab) serve(flags ...string) {
 	l.t.Helper()
-	args := append([]string{
-		"serve", "--state-dir", l.state, "--events", l.path("events.jsonl"), "--format", "json",
+	l.serveUnder(nil, flags...)
+}
+
+// serveUnder starts the daemon by another command.
+func (l *lab) serveUnder(command []string, flags ...string) {
+	l.t.Helper()
+	args := append(command, []string{
+		binary, "serve", "--state-dir", l.state, "--events", l.path("events.jsonl"), "--format", "json",
 		"--keylog", l.path("keys"), "--time-wait", "2s", "--drain-timeout", "2s",
-	}, flags...)
-	l.daemon = l.start("synscope: ready", binary, args...)
+	}...)
+	args = append(args, flags...)
+	l.daemon = l.start("synscope: ready", args[0], args[1:]...)
 }
 
 // capture starts the capture of the interface.

@@ -19,16 +19,22 @@ import (
 // Thousands of connections, 64 at a time: a full TLS handshake each, an echo,
 // and an end in order. Each is told completely, and nothing of them stays.
 func TestManyConnections(t *testing.T) {
-	const warmUp, many, atOnce = 500, 2000, 64
+	const warmUp, many, atOnce = 1000, 2000, 64
 	l := newNamespace(t)
-	l.serve("--service", "echo", "--time-wait", "200ms")
+	// With a limit below what garbage would take, what is resident is what is
+	// in use.
+	l.serveUnder([]string{"env", "GOMEMLIMIT=32MiB"}, "--service", "echo", "--time-wait", "200ms")
 
 	l.handshakes(warmUp, atOnce)
 	l.awaitStates(event.StateClosed, warmUp)
 	before, files := l.rss(), len(l.descriptors())
 	l.handshakes(many, atOnce)
 	l.awaitStates(event.StateClosed, warmUp+many)
-	if after := l.rss(); after > before+32 {
+	margin := 32 // MB; what leaks 16 KB a connection is found
+	if raceFlags != nil {
+		margin *= 4
+	}
+	if after := l.rss(); after > before+margin {
 		t.Errorf("%d MB resident after %d connections, %d MB before", after, many, before)
 	}
 	if n := len(l.descriptors()); n != files {

@@ -44,7 +44,7 @@ func TestPrivileges(t *testing.T) {
 		}
 	}
 	l.wantCloseOnExec("/dev/net/tun")
-	for _, file := range []string{l.path("keys"), filepath.Join(l.state, "ca.key")} {
+	for _, file := range []string{l.path("keys"), filepath.Join(l.state, "ca-key.pem"), filepath.Join(l.state, "ticket-keys")} {
 		st, err := os.Stat(file)
 		if err != nil {
 			t.Error(err)

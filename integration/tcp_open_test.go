@@ -192,7 +192,9 @@ func TestReuseInTimeWait(t *testing.T) {
 // The policy refuses: a RST answers the SYN, as from a closed port.
 func TestRefuse(t *testing.T) {
 	bothVersions(t, func(t *testing.T, server netip.AddrPort) {
-		l := newLab(t, "--config", policyFile(t, "refuse"))
+		l := newNamespace(t)
+		l.serve("--config", l.policyFile("refuse"))
+		l.capture()
 		if _, err := l.tryDial(server, clientTimeout); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("connecting: %v, want %v", err, syscall.ECONNREFUSED)
 		}
@@ -207,7 +209,9 @@ func TestRefuse(t *testing.T) {
 // The policy is silent, as a firewall that drops: the client waits in vain.
 func TestSilence(t *testing.T) {
 	bothVersions(t, func(t *testing.T, server netip.AddrPort) {
-		l := newLab(t, "--config", policyFile(t, "silence"))
+		l := newNamespace(t)
+		l.serve("--config", l.policyFile("silence"))
+		l.capture()
 		var timeout net.Error
 		if _, err := l.tryDial(server, time.Second/2); !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("connecting: %v, want a timeout", err)
@@ -224,7 +228,7 @@ func TestSilence(t *testing.T) {
 }
 
 // policyFile writes a configuration that treats SYNs for port 7 so.
-func policyFile(t *testing.T, policy string) string {
-	t.Helper()
-	return writeConfig(t, "accept:\n  - port: 7\n    policy: "+policy+"\n")
+func (l *lab) policyFile(policy string) string {
+	l.t.Helper()
+	return l.writeConfig("accept:\n  - port: 7\n    policy: " + policy + "\n")
 }

@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"synscope/event"
+	"synscope/stack/tcptrack"
 )
 
 // A flow is what is kept of one endpoint of ours, from its SYN-ACK (from Accept
@@ -252,11 +253,20 @@ func eventFlow(id gstack.TransportEndpointID) event.Flow {
 	}
 }
 
-func endpointID(f event.Flow) gstack.TransportEndpointID {
+// endpointID returns the ID of the endpoint that a segment of the client's is
+// for.
+func endpointID(p *tcptrack.Packet) gstack.TransportEndpointID {
 	return gstack.TransportEndpointID{
-		LocalAddress: tcpip.AddrFromSlice(f.Server.Addr().AsSlice()), LocalPort: f.Server.Port(),
-		RemoteAddress: tcpip.AddrFromSlice(f.Client.Addr().AsSlice()), RemotePort: f.Client.Port(),
+		LocalAddress: tcpipAddress(p.Dst.Addr()), LocalPort: p.Dst.Port(),
+		RemoteAddress: tcpipAddress(p.Src.Addr()), RemotePort: p.Src.Port(),
 	}
+}
+
+func tcpipAddress(a netip.Addr) tcpip.Address {
+	if a.Is4() {
+		return tcpip.AddrFrom4(a.As4())
+	}
+	return tcpip.AddrFrom16(a.As16())
 }
 
 func netipAddr(a tcpip.Address) netip.Addr {

@@ -61,7 +61,7 @@ func ipPacket(src, dst tcpip.Address, proto tcpip.TransportProtocolNumber, n int
 // 4.2).
 func echoReply(views [][]byte, p *tcptrack.Packet) []byte {
 	b := join(views)
-	src, dst := tcpip.AddrFromSlice(p.Src.Addr().AsSlice()), tcpip.AddrFromSlice(p.Dst.Addr().AsSlice())
+	src, dst := tcpipAddress(p.Src.Addr()), tcpipAddress(p.Dst.Addr())
 	in := b[p.TransportOffset:ipLength(b)]
 	proto := tcpip.TransportProtocolNumber(p.Protocol)
 	switch {
@@ -119,7 +119,7 @@ func icmpUnreachable(views [][]byte, p *tcptrack.Packet, how unreachable) []byte
 	case unreachableProtocol:
 		out.SetType(header.ICMPv6ParamProblem)
 		out.SetCode(header.ICMPv6UnknownHeader)
-		out.SetTypeSpecific(header.IPv6NextHeaderOffset)
+		out.SetTypeSpecific(nextHeaderOffset(b, p.TransportOffset))
 	case unreachablePort:
 		out.SetType(header.ICMPv6DstUnreachable)
 		out.SetCode(header.ICMPv6PortUnreachable)
@@ -131,6 +131,27 @@ func icmpUnreachable(views [][]byte, p *tcptrack.Packet, how unreachable) []byte
 	setICMPv6Checksum(out, h.DestinationAddress(), h.SourceAddress())
 	return packet
 }
+
+// nextHeaderOffset returns where the type of an IPv6 packet's transport header
+// is written: in the last extension header, if there is one.
+func nextHeaderOffset(b []byte, transport int) uint32 {
+	field, next := header.IPv6NextHeaderOffset, header.IPv6MinimumSize
+	for next < transport {
+		size := (int(b[next+1]) + 1) * 8
+		switch header.IPv6ExtensionHeaderIdentifier(b[field]) {
+		case header.IPv6FragmentExtHdrIdentifier:
+			size = 8
+		case authenticationHeader:
+			size = (int(b[next+1]) + 2) * 4
+		}
+		field, next = next, next+size
+	}
+	return uint32(field)
+}
+
+// authenticationHeader is the IP Authentication Header, whose length is in
+// words of 32 bits (RFC 4302, section 2.2).
+const authenticationHeader = 51
 
 // isICMPError reports whether a packet is an ICMP error, which must never be
 // answered with one. Of ICMPv4, all that is not a request for an echo is taken
@@ -157,7 +178,7 @@ func setICMPv6Checksum(out header.ICMPv6, src, dst tcpip.Address) {
 // resetFor refuses a SYN: the RST of a port that is closed (RFC 9293, section
 // 3.10.7.1).
 func resetFor(p *tcptrack.Packet) []byte {
-	src, dst := tcpip.AddrFromSlice(p.Dst.Addr().AsSlice()), tcpip.AddrFromSlice(p.Src.Addr().AsSlice())
+	src, dst := tcpipAddress(p.Dst.Addr()), tcpipAddress(p.Src.Addr())
 	packet, payload := ipPacket(src, dst, header.TCPProtocolNumber, header.TCPMinimumSize)
 	th := header.TCP(payload)
 	length := uint32(p.Len) + 1 // the SYN takes a sequence number

@@ -101,6 +101,12 @@ func (l *link) IsAttached() bool {
 	return l.dispatcher != nil
 }
 
+// stop closes the device and waits for the read loop.
+func (l *link) stop() {
+	l.dev.Close()
+	l.loop.Wait()
+}
+
 // Wait implements stack.LinkEndpoint.
 func (l *link) Wait() { l.loop.Wait() }
 

@@ -90,6 +90,8 @@ func (ls *listeners) listen(key listenerKey) (*listener, error) {
 		return nil, errors.New(terr.String())
 	}
 	l.ep = ep
+	// Connections of an earlier listener of the port may be open still.
+	ep.SocketOptions().SetReuseAddress(true)
 	if key.proto == header.IPv6ProtocolNumber {
 		ep.SocketOptions().SetV6Only(true)
 	}
@@ -103,7 +105,8 @@ func (ls *listeners) listen(key listenerKey) (*listener, error) {
 		}
 	})
 	l.wq.EventRegister(&l.entry)
-	if terr := ep.Listen(ls.backlog); terr != nil {
+	// Netstack counts the half-open endpoints against one less.
+	if terr := ep.Listen(ls.backlog + 1); terr != nil {
 		ep.Close()
 		return nil, errors.New(terr.String())
 	}

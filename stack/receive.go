@@ -103,22 +103,25 @@ func (s *Stack) receiveTCP(in *inbound) bool {
 		s.drop(in, "bad checksum", false)
 		return false
 	}
-	id := endpointID(event.Flow{Client: p.Src, Server: p.Dst})
-	if p.Flags.Has(event.RST) {
-		s.watchReset(id)
+	switch {
+	case p.Flags.Has(event.RST):
+		s.watchReset(endpointID(p))
 		return true
+	case p.Flags.Has(event.SYN) && !p.Flags.Has(event.ACK) && !s.exists(endpointID(p)):
+		return s.receiveSYN(in)
 	}
-	if !p.Flags.Has(event.SYN) || p.Flags.Has(event.ACK) {
-		return true
+	return true
+}
+
+// exists reports whether a SYN is of a connection that was decided on before,
+// and so was sent again. A SYN for one in TIME-WAIT begins another.
+func (s *Stack) exists(id gstack.TransportEndpointID) bool {
+	f := s.flows.lookup(id)
+	if f == nil {
+		return false
 	}
-	if f := s.flows.lookup(id); f != nil {
-		switch stateOf(f.ep.EndpointState()) {
-		case event.StateTimeWait, event.StateClosed:
-		default:
-			return true // sent again; it was decided before
-		}
-	}
-	return s.receiveSYN(in)
+	state := stateOf(f.ep.EndpointState())
+	return state != event.StateTimeWait && state != event.StateClosed
 }
 
 // receiveSYN decides on the SYN of a new connection.

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -70,7 +71,7 @@ func (r *recorder) State(s event.EndpointState) {
 	r.telling[s.Endpoint] = true
 	r.mu.Unlock()
 
-	time.Sleep(10 * time.Microsecond) // room for an overlap
+	runtime.Gosched() // room for an overlap
 
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -130,11 +130,11 @@ func New(cfg Config) (*Stack, error) {
 	s.listeners.init(s.stack, cfg.Backlog)
 	s.link = &link{stack: s, dev: cfg.Device, mtu: uint32(cfg.Device.MTU())}
 	if err := s.configure(); err != nil {
+		s.link.stop()
 		s.stack.Destroy()
-		cfg.Device.Close()
 		return nil, fmt.Errorf("stack: %w", err)
 	}
-	s.sweep.maxTimeWait = maxTimeWait
+	s.sweep.maxTimeWait.Store(maxTimeWait)
 	s.sweep.start(s)
 	s.acceptor.Add(1) // for acceptLoop
 	go s.acceptLoop()
@@ -291,11 +291,14 @@ func (s *Stack) Close() error {
 		s.StopAccepting()
 		s.sweep.stop()
 		for _, f := range s.flows.all() {
+			s.flows.poll(f) // what it came to before the abort
 			f.explain("abort: shutdown", false)
 			f.ep.Abort()
 			s.flows.poll(f)
 		}
-		// Destroy detaches the link, which closes the device.
+		// Destroy waits for the link under a lock that the read loop needs to
+		// deliver a packet, so that the loop has to be over before.
+		s.link.stop()
 		s.stack.Destroy()
 		for _, f := range s.flows.all() {
 			s.flows.poll(f)

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -23,7 +24,7 @@ const (
 // idle listeners. Its goroutine runs until stop.
 type sweeper struct {
 	stack       *Stack
-	maxTimeWait int
+	maxTimeWait atomic.Int64
 	wake        chan struct{} // capacity 1
 	quit        chan struct{}
 	done        chan struct{}
@@ -95,7 +96,7 @@ func (w *sweeper) all(now time.Time, buf []*flow) []*flow {
 		}
 		s.flows.poll(f)
 	}
-	for _, f := range s.flows.surplus(w.maxTimeWait) {
+	for _, f := range s.flows.surplus(int(w.maxTimeWait.Load())) {
 		f.explain("time-wait limit", true)
 		f.ep.Abort()
 		s.flows.poll(f)

@@ -224,7 +224,7 @@ func (p *printer) bars(c *event.Close) {
 		{"TCP handshake", c.TCPHandshake},
 		{"TLS, waiting for client", c.WaitingClient},
 		{"TLS, waiting for server", c.WaitingServer},
-		{"  of that signing", c.Signing},
+		{"  of that private key", c.Signing},
 	}
 	if c.WaitingClient+c.WaitingServer == 0 {
 		parts[1].name, parts[1].d = "TLS handshake", c.TLSHandshake

@@ -258,12 +258,12 @@ func (p *printer) undecoded(u *event.Undecoded, color style) []line {
 func (p *printer) endpointStep(from event.Side, b *event.TLSStep) []line {
 	what := map[string]string{
 		"client_hello": "accepts the ClientHello", "ticket": "takes the ticket", "verify": "trusts the peer's certificate",
-		"sign": "signs with its private key", "handshake": "has done its handshake", "plain": "is left out",
+		"sign": "uses its private key", "handshake": "has done its handshake", "plain": "is left out",
 	}[b.Step]
 	if !b.OK {
 		what = map[string]string{
 			"client_hello": "rejects the ClientHello", "ticket": "does not take the ticket", "verify": "does not trust the peer's certificate",
-			"sign": "cannot sign with its private key", "handshake": "gives up its handshake", "plain": "is left out",
+			"sign": "cannot use its private key", "handshake": "gives up its handshake", "plain": "is left out",
 		}[b.Step]
 	}
 	s := "crypto/tls " + cmp.Or(what, p.escape(b.Step))

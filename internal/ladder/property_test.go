@@ -164,7 +164,7 @@ func TestEveryKindIsDrawn(t *testing.T) {
 		"conn.open": "203.0.113.9:999", "tcp.segment": "seq 41", "tcp.state": "CLOSE-WAIT", "tcp.drop": "no reason at all",
 		"tls.message": "KeyUpdate", "tls.change_cipher_spec": "ChangeCipherSpec", "tls.alert": "Alert decode_error",
 		"tls.application_data": "ApplicationData", "tls.undecoded": "not decoded: no key", "tls.state": "WAIT_EOED",
-		"tls.endpoint": "crypto/tls signs", "tls.established": "TLS_CHACHA20_POLY1305_SHA256", "tls.failed": "they fell out",
+		"tls.endpoint": "crypto/tls uses", "tls.established": "TLS_CHACHA20_POLY1305_SHA256", "tls.failed": "they fell out",
 		"fault": "FAULT tripwire", "conn.close": "the SYN was ignored", "trace.gap": "GAP 12 packets",
 		"ip.unreachable": "not answered", "device": "device syn9 is down",
 	}

@@ -8,12 +8,9 @@ import (
 	"synscope/stack/tcptrack"
 )
 
-const (
-	// maxHeld bounds the observations of a connection that wait for a key.
-	maxHeld = 512
-	// maxHold is how long they wait.
-	maxHold = 2 * time.Second
-)
+// maxVerified is the longest packet whose checksum is verified: a jumbo frame.
+// What is longer came through an offload, where the checksum means little.
+const maxVerified = 16 << 10
 
 // A conn is one connection. It is owned by the tracer's goroutine.
 type conn struct {
@@ -22,10 +19,13 @@ type conn struct {
 	flow  event.Flow
 	start time.Time
 	last  time.Time // of the newest packet
+	heard time.Time // when the tracer last took an observation of it
 	n     uint64    // ordinal of the last event
 	hist  *history
 
-	age, embryo, end *list.Element // in the tracer's lists, nil if not
+	midStream bool // its first segment was not seen
+
+	place, embryo, end *list.Element // in the tracer's lists, nil if not
 
 	tcp      *tcptrack.Conn
 	endpoint uint64 // of ours, 0: none known
@@ -37,7 +37,7 @@ type conn struct {
 	// held are observations that wait, in order, while the decoder waits for
 	// a key: so events stay in the order of the wire.
 	held  []observation
-	since time.Time
+	since time.Time // when the wait began
 
 	closed   bool // conn.close was told
 	closedAt time.Time
@@ -48,7 +48,7 @@ func newConn(t *Tracer, id uint64, flow event.Flow, at time.Time) *conn {
 		t: t, id: id, flow: flow, start: at, last: at,
 		tcp:     tcptrack.NewConn(flow),
 		epState: event.StateListen,
-		hist:    t.histories.add(flow, id),
+		hist:    t.histories.begin(flow),
 	}
 }
 
@@ -56,8 +56,25 @@ func newConn(t *Tracer, id uint64, flow event.Flow, at time.Time) *conn {
 func (c *conn) emit(at time.Time, view event.View, from event.Side, body event.Body) {
 	c.n++
 	e := &event.Event{Time: at, T: at.Sub(c.start), Conn: c.id, N: c.n, View: view, From: from, Body: body}
-	c.hist.add(e)
+	c.t.histories.add(c.hist, e)
 	c.t.send(e)
+}
+
+// touch puts the connection behind all others: it was heard of last.
+func (c *conn) touch() {
+	c.heard = c.t.now
+	c.t.all.MoveToBack(c.place)
+	if c.embryo != nil {
+		c.embryos().MoveToBack(c.embryo)
+	}
+}
+
+// embryos is the list that it is on until its handshake is complete.
+func (c *conn) embryos() *list.List {
+	if c.endpoint != 0 {
+		return c.t.halfOpen
+	}
+	return c.t.embryonic
 }
 
 // take handles an observation now, or holds it while a key is waited for.
@@ -70,14 +87,15 @@ func (c *conn) take(o *observation) {
 	}
 	if !c.tls.blocked() {
 		c.handle(o)
-		if c.tls.blocked() {
-			c.since = time.Now()
-			c.t.blocked[c] = struct{}{}
-		}
+		c.block()
 		return
 	}
 	c.held = append(c.held, *o)
-	if len(c.held) >= maxHeld || o.tls != nil && o.tls.end {
+	if o.packet != nil {
+		c.t.heldBytes += cap(o.packet.buf)
+	}
+	full := len(c.held) >= c.t.limits.held || c.t.heldBytes > c.t.limits.heldBytes
+	if full || o.tls != nil && o.tls.end {
 		c.giveUpKeys()
 	}
 }
@@ -86,12 +104,25 @@ func (c *conn) take(o *observation) {
 func (c *conn) replay() {
 	for len(c.held) > 0 && !c.tls.blocked() {
 		o := c.held[0]
+		c.held[0] = observation{}
 		c.held = c.held[1:]
+		if o.packet != nil {
+			c.t.heldBytes -= cap(o.packet.buf)
+		}
 		c.handle(&o)
 	}
-	if !c.tls.blocked() {
+	delete(c.t.blocked, c)
+	if len(c.held) == 0 {
 		c.held = nil
-		delete(c.t.blocked, c)
+	}
+	c.block()
+}
+
+// block notes since when a key is waited for, if one is.
+func (c *conn) block() {
+	if c.tls.blocked() {
+		c.since = c.t.now
+		c.t.blocked[c] = struct{}{}
 	}
 }
 
@@ -99,13 +130,6 @@ func (c *conn) replay() {
 func (c *conn) giveUpKeys() {
 	c.tls.decoder.ExpectSecrets(false)
 	c.replay()
-}
-
-// unblock gives up waiting for a key that is long overdue.
-func (c *conn) unblock(now time.Time) {
-	if now.Sub(c.since) >= maxHold {
-		c.giveUpKeys()
-	}
 }
 
 func (c *conn) handle(o *observation) {
@@ -129,8 +153,7 @@ func (c *conn) observePacket(o *observation) {
 		return // it parsed before
 	}
 	c.last = o.at
-	badSum := !p.partial && p.segment == 0 && len(p.buf) <= smallBuffer && p.from == event.Client && !pkt.VerifyChecksum(p.buf)
-	if badSum {
+	if p.from == event.Client && !p.partial && p.segment == 0 && len(p.buf) <= maxVerified && !pkt.VerifyChecksum(p.buf) {
 		c.emit(o.at, event.Wire, p.from, badSegment(pkt, p))
 		c.sent(p)
 		return // its content cannot be trusted; the drop follows
@@ -139,14 +162,20 @@ func (c *conn) observePacket(o *observation) {
 	r.Segment.SYNCookie = p.cookie
 	c.emit(o.at, event.Wire, p.from, r.Segment)
 	c.sent(p)
+	if r.NoTimestamp && p.from == event.Client && c.epState == event.StateSynReceived {
+		// Netstack drops it without a word.
+		c.emit(o.at, event.Endpoint, event.Client, &event.Drop{N: c.n, Reason: "no timestamp option (RFC 7323, section 3.2)"})
+	}
 	for _, s := range r.States {
 		if s.Side != c.t.cfg.Endpoint {
 			c.emit(o.at, event.Wire, s.Side, &event.TCPState{Side: s.Side, Old: s.Old, New: s.New, Cause: s.Cause})
 		}
 	}
-	if c.embryo != nil && r.Established {
-		c.t.embryonic.Remove(c.embryo)
-		c.embryo = nil
+	if r.Established {
+		c.endEmbryo()
+	}
+	if r.Lost > 0 {
+		c.emit(o.at, event.Wire, p.from, &event.Gap{Lost: uint64(r.Lost), What: "bytes", Reason: "too much came out of order"})
 	}
 	c.payload(o, r)
 	c.closeIfDone(o.at)
@@ -177,14 +206,10 @@ func (c *conn) observeState(o *observation) {
 		})
 		c.epState = next
 	}
-	if c.epState.Synchronized() && c.embryo != nil {
-		c.t.embryonic.Remove(c.embryo)
-		c.embryo = nil
+	if c.epState.Synchronized() {
+		c.endEmbryo()
 	}
 	c.closeIfDone(o.at)
-	if c.closed && c.epState == event.StateClosed && c.end == nil {
-		c.forget() // TIME-WAIT is over
-	}
 }
 
 // cause says why our endpoint changed its state. The segments explain most; a
@@ -249,7 +274,7 @@ func (c *conn) close(at time.Time, how string) {
 		}
 	}
 	c.closed = true
-	c.closedAt = time.Now()
+	c.closedAt = c.t.now
 	side := event.NoSide
 	if h, by, ok := c.tcp.Closed(); ok {
 		side = by
@@ -262,14 +287,14 @@ func (c *conn) close(at time.Time, how string) {
 	}
 	c.endTLS(at, how)
 	c.emit(at, event.Wire, side, c.summary(how))
-	if c.embryo != nil {
-		c.t.embryonic.Remove(c.embryo)
-		c.embryo = nil
-	}
+	c.endEmbryo()
 	c.end = c.t.ended.PushBack(c)
 }
 
-// forget drops the connection from the tables.
+// inTimeWait reports whether the end of our endpoint is still to come.
+func (c *conn) inTimeWait() bool { return c.endpoint != 0 && c.epState != event.StateClosed }
+
+// forget drops a closed connection from the tables.
 func (c *conn) forget() {
 	t := c.t
 	if t.conns[c.flow] == c {
@@ -278,21 +303,18 @@ func (c *conn) forget() {
 	if c.endpoint != 0 {
 		delete(t.byEndpoint, c.endpoint)
 	}
-	delete(t.blocked, c)
-	t.byAge.Remove(c.age)
+	t.all.Remove(c.place)
+	t.ended.Remove(c.end)
+	t.histories.remove(c.flow, c.hist)
+}
+
+// endEmbryo takes the connection off the list of those in the handshake.
+func (c *conn) endEmbryo() {
 	if c.embryo != nil {
-		t.embryonic.Remove(c.embryo)
+		c.t.embryonic.Remove(c.embryo) // it is on one of them
+		c.t.halfOpen.Remove(c.embryo)
+		c.embryo = nil
 	}
-	if c.end != nil {
-		t.ended.Remove(c.end)
-	}
-	for i := range c.held {
-		if p := c.held[i].packet; p != nil {
-			p.release()
-		}
-	}
-	c.held = nil
-	t.histories.remove(c.flow, c.id)
 }
 
 func (c *conn) summary(how string) *event.Close {

@@ -6,28 +6,12 @@ import (
 	"synscope/event"
 )
 
-// maxHistory bounds the events that are kept of an open connection. What comes
-// beyond still goes to the sinks; the history says how many it lacks.
-const maxHistory = 1024
-
 // A history is the events of one connection so far. It is written by the
 // tracer's goroutine and may be read by any.
 type history struct {
-	id uint64
-
 	mu     sync.Mutex
 	events []*event.Event
 	more   uint64 // events that found no room
-}
-
-func (h *history) add(e *event.Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.events) >= maxHistory {
-		h.more++
-		return
-	}
-	h.events = append(h.events, e)
 }
 
 // snapshot returns the events so far. Where some are missing, the last one
@@ -36,7 +20,7 @@ func (h *history) snapshot() []*event.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	es := append([]*event.Event(nil), h.events...)
-	if h.more > 0 {
+	if h.more > 0 && len(es) > 0 {
 		last := *es[len(es)-1]
 		last.N += h.more
 		last.View = event.Wire
@@ -49,35 +33,55 @@ func (h *history) snapshot() []*event.Event {
 
 // histories finds the history of the newest connection of a flow.
 type histories struct {
-	histMu sync.RWMutex
+	limits *limits
+	total  int // events in all of them; owned by the tracer's goroutine
+
+	mu     sync.RWMutex
 	byFlow map[event.Flow]*history
 }
 
-func (hs *histories) init() { hs.byFlow = make(map[event.Flow]*history) }
-
-func (hs *histories) add(flow event.Flow, id uint64) *history {
-	h := &history{id: id}
-	hs.histMu.Lock()
+// begin makes the history of a new connection.
+func (hs *histories) begin(flow event.Flow) *history {
+	h := &history{}
+	hs.mu.Lock()
 	hs.byFlow[flow] = h
-	hs.histMu.Unlock()
+	hs.mu.Unlock()
 	return h
 }
 
-func (hs *histories) remove(flow event.Flow, id uint64) {
-	hs.histMu.Lock()
-	if h := hs.byFlow[flow]; h != nil && h.id == id {
+// add appends an event. The first one always finds room.
+func (hs *histories) add(h *history, e *event.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := len(h.events); n > 0 && (n >= hs.limits.history || hs.total >= hs.limits.histories) {
+		h.more++
+		return
+	}
+	h.events = append(h.events, e)
+	hs.total++
+}
+
+// remove forgets the history of a connection.
+func (hs *histories) remove(flow event.Flow, h *history) {
+	hs.total -= len(h.events) // nobody else changes it
+	hs.mu.Lock()
+	if hs.byFlow[flow] == h {
 		delete(hs.byFlow, flow)
 	}
-	hs.histMu.Unlock()
+	hs.mu.Unlock()
+}
+
+func (hs *histories) find(flow event.Flow) *history {
+	hs.mu.RLock()
+	defer hs.mu.RUnlock()
+	return hs.byFlow[flow]
 }
 
 // Events returns the events so far of the newest connection of a flow, or nil
-// if it is not known. It may be called from any goroutine; Sync first for all
-// that was observed.
+// if it is not known: a connection that has ended is forgotten shortly after. It
+// may be called from any goroutine; Sync first for all that was observed.
 func (t *Tracer) Events(flow event.Flow) []*event.Event {
-	t.histMu.RLock()
-	h := t.byFlow[flow]
-	t.histMu.RUnlock()
+	h := t.histories.find(flow)
 	if h == nil {
 		return nil
 	}

@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"synscope/event"
@@ -60,18 +61,19 @@ func (t *Tracer) tls(flow event.Flow, o tlsObservation) {
 	t.q.push(observation{at: time.Now(), flow: flow, tls: &o})
 }
 
+// errClosed is the error of Sync when the tracer is closed.
+var errClosed = errors.New("trace: the tracer is closed")
+
 // Sync waits until everything observed before the call has been told to the
 // sinks, or ctx is done.
 func (t *Tracer) Sync(ctx context.Context) error {
 	done := make(chan struct{})
 	if !t.q.push(observation{at: time.Now(), barrier: done}) {
-		return context.Canceled
+		return errClosed
 	}
 	select {
 	case <-done:
 		return nil
-	case <-t.done:
-		return context.Canceled
 	case <-ctx.Done():
 		return ctx.Err()
 	}

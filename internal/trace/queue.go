@@ -8,19 +8,6 @@ import (
 	"synscope/tlsbridge/tlswire"
 )
 
-const (
-	// maxQueuedBytes bounds the copies of packets that wait for the tracer.
-	maxQueuedBytes = 64 << 20
-	// maxQueuedPackets bounds their number.
-	maxQueuedPackets = 1 << 17
-	// maxQueuedOthers bounds the other observations: a connection makes about
-	// a dozen, so that packets hit their bound first.
-	maxQueuedOthers = 1 << 18
-
-	smallBuffer = 2048
-	largeBuffer = 1 << 16
-)
-
 // An observation is one thing that the data path told. Which of the pointers is
 // set says what it is.
 type observation struct {
@@ -56,16 +43,25 @@ type tlsObservation struct {
 	step       *event.TLSStep
 }
 
-var (
-	smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
-	largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
-)
+// bufferSizes are those of the pooled buffers: for segments without payload,
+// for ordinary ones, for super-packets.
+var bufferSizes = [...]int{256, 2 << 10, 16 << 10, 64 << 10}
 
-func copyPacket(p *event.Packet) *packet {
-	pool := &smallBuffers
-	if p.Len > smallBuffer {
-		pool = &largeBuffers
+var buffers = func() (pools [len(bufferSizes)]sync.Pool) {
+	for i, size := range bufferSizes {
+		pools[i].New = func() any { b := make([]byte, size); return &b }
 	}
+	return
+}()
+
+// copyPacket copies a packet. Of one that is longer than any IP packet can be
+// the rest is left out.
+func copyPacket(p *event.Packet) *packet {
+	i := 0
+	for i < len(bufferSizes)-1 && p.Len > bufferSizes[i] {
+		i++
+	}
+	pool := &buffers[i]
 	buf := (*pool.Get().(*[]byte))[:0]
 	for _, v := range p.Views {
 		buf = append(buf, v[:min(len(v), cap(buf)-len(buf))]...)
@@ -73,6 +69,7 @@ func copyPacket(p *event.Packet) *packet {
 	return &packet{from: p.From, buf: buf, pool: pool, segment: p.SegmentSize, partial: p.PartialChecksum, cookie: p.SYNCookie, stray: p.Stray}
 }
 
+// release gives the buffer back. It is called once.
 func (p *packet) release() {
 	b := p.buf[:cap(p.buf)]
 	p.buf = nil
@@ -81,64 +78,61 @@ func (p *packet) release() {
 
 // A queue hands observations from the data path to the tracer's goroutine.
 type queue struct {
-	wake chan struct{} // capacity 1
+	limits *limits
+	wake   chan struct{} // capacity 1
 
 	mu      sync.Mutex
 	items   []observation
 	packets int
 	bytes   int
 	frames  uint64
-	lost    map[string]uint64 // by what
+	lost    lost
 	closed  bool
 }
 
-// pushPacket numbers a packet and queues a copy of it, unless it is a stray one.
+// lost counts what found no room.
+type lost struct{ packets, observations uint64 }
+
+// pushPacket numbers a packet and queues a copy of it.
 func (q *queue) pushPacket(p *event.Packet) uint64 {
-	if p.Stray {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		q.frames++
-		return q.frames
-	}
 	c := copyPacket(p)
 	q.mu.Lock()
 	q.frames++
 	frame := q.frames
-	if q.closed || q.packets >= maxQueuedPackets || q.bytes+len(c.buf) > maxQueuedBytes {
-		q.lose("packets")
+	full := q.packets >= q.limits.queuedPackets || q.bytes+cap(c.buf) > q.limits.queuedBytes
+	if q.closed || full {
+		if !q.closed {
+			q.lost.packets++
+		}
 		q.mu.Unlock()
 		c.release()
 		return frame
 	}
 	c.frame = frame
 	q.packets++
-	q.bytes += len(c.buf)
+	q.bytes += cap(c.buf)
 	q.items = append(q.items, observation{at: p.Time, packet: c})
 	q.mu.Unlock()
 	q.signal()
 	return frame
 }
 
-// push queues an observation that is not a packet.
+// push queues an observation that is not a packet. It reports whether the queue
+// is open. A barrier always finds room: its caller waits, and makes no second.
 func (q *queue) push(o observation) bool {
 	q.mu.Lock()
-	if q.closed || len(q.items)-q.packets >= maxQueuedOthers {
-		q.lose("observations")
+	if q.closed {
 		q.mu.Unlock()
 		return false
 	}
-	q.items = append(q.items, o)
+	if len(q.items)-q.packets >= q.limits.queuedOthers && o.barrier == nil {
+		q.lost.observations++
+	} else {
+		q.items = append(q.items, o)
+	}
 	q.mu.Unlock()
 	q.signal()
 	return true
-}
-
-// lose counts something that found no room. The lock is held.
-func (q *queue) lose(what string) {
-	if q.lost == nil {
-		q.lost = make(map[string]uint64)
-	}
-	q.lost[what]++
 }
 
 func (q *queue) signal() {
@@ -149,15 +143,16 @@ func (q *queue) signal() {
 }
 
 // take swaps the queued observations for the empty slice into.
-func (q *queue) take(into []observation) (items []observation, lost map[string]uint64) {
+func (q *queue) take(into []observation) (items []observation, l lost) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	items, q.items = q.items, into
 	q.packets, q.bytes = 0, 0
-	lost, q.lost = q.lost, nil
-	return items, lost
+	l, q.lost = q.lost, lost{}
+	return items, l
 }
 
+// close has everything that is pushed from now on ignored.
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true

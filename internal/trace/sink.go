@@ -2,34 +2,38 @@ package trace
 
 import (
 	"sync"
+	"time"
 
 	"synscope/event"
 )
 
 // A Queue stands between the tracer and a sink that may be slow: a file, a
 // terminal, a peer. It is bounded; events that find no room are counted, and a
-// trace.gap tells of them where they would have been.
+// trace.gap tells of them where they would have been. It belongs to no
+// connection and has no ordinal: other sinks may have missed nothing.
 type Queue struct {
 	sink  Sink
 	flush func() error
 	max   int
+	start time.Time
 	wake  chan struct{} // capacity 1
 	done  chan struct{}
 
 	mu     sync.Mutex
 	events []*event.Event
 	lost   uint64
+	since  time.Time // of the first one lost
 	closed bool
 }
 
-// DefaultQueue is the bound on the events of a Queue, about 64 MB of them.
+// DefaultQueue is the bound on the events of a Queue, about 32 MB of them.
 const DefaultQueue = 1 << 17
 
 // NewQueue starts a goroutine that hands events on to sink. Flush, if it is not
 // nil, is called whenever the queue has run empty, and before Close returns.
-// The queue holds at most max events.
+// At most max events wait, besides those that are being handed on.
 func NewQueue(sink Sink, flush func() error, max int) *Queue {
-	q := &Queue{sink: sink, flush: flush, max: max, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	q := &Queue{sink: sink, flush: flush, max: max, start: time.Now(), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go q.run()
 	return q
 }
@@ -38,14 +42,14 @@ func NewQueue(sink Sink, flush func() error, max int) *Queue {
 func (q *Queue) Event(e *event.Event) {
 	q.mu.Lock()
 	if q.closed || len(q.events) >= q.max {
+		if q.lost == 0 {
+			q.since = e.Time
+		}
 		q.lost++
 		q.mu.Unlock()
 		return
 	}
-	if q.lost > 0 {
-		q.events = append(q.events, q.gap(e))
-		q.lost = 0
-	}
+	q.tellLost()
 	q.events = append(q.events, e)
 	q.mu.Unlock()
 	select {
@@ -54,11 +58,16 @@ func (q *Queue) Event(e *event.Event) {
 	}
 }
 
-// gap tells of the lost events before e. The lock is held.
-func (q *Queue) gap(e *event.Event) *event.Event {
-	return &event.Event{Time: e.Time, T: e.T, View: event.Wire, Body: &event.Gap{
-		Lost: q.lost, What: "events", Reason: "the sink was too slow",
-	}}
+// tellLost queues a trace.gap if events were lost. The lock is held.
+func (q *Queue) tellLost() {
+	if q.lost == 0 {
+		return
+	}
+	q.events = append(q.events, &event.Event{
+		Time: q.since, T: q.since.Sub(q.start), View: event.Wire,
+		Body: &event.Gap{Lost: q.lost, What: "events", Reason: "the sink was too slow"},
+	})
+	q.lost = 0
 }
 
 func (q *Queue) run() {
@@ -66,12 +75,12 @@ func (q *Queue) run() {
 	var spare []*event.Event
 	for range q.wake {
 		q.mu.Lock()
+		closed := q.closed
+		if closed {
+			q.tellLost()
+		}
 		events := q.events
 		q.events = spare
-		closed := q.closed
-		if closed && q.lost > 0 && len(events) > 0 {
-			events = append(events, q.gap(events[len(events)-1]))
-		}
 		q.mu.Unlock()
 		for _, e := range events {
 			q.sink.Event(e)

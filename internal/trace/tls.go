@@ -41,16 +41,14 @@ func (c *conn) payload(o *observation, r tcptrack.Result) {
 	at := tlswire.Stamp{Time: o.at, T: o.at.Sub(c.start)}
 	for _, d := range r.Data {
 		at.Frame = d.Frame
-		if d.Gap > 0 && c.tls.decoder != nil {
-			c.tls.decoder.Gap(at, d.From, d.Gap)
-		}
-		if len(d.B) == 0 {
-			continue
-		}
 		if c.tls.decoder == nil && !c.tls.plain {
 			c.sniff(at, d)
 		}
-		if c.tls.decoder != nil {
+		switch {
+		case c.tls.decoder == nil:
+		case d.Gap > 0:
+			c.tls.decoder.Gap(at, d.From, d.Gap)
+		default:
 			c.tls.decoder.Feed(at, d.From, d.B)
 		}
 	}
@@ -65,21 +63,27 @@ func (c *conn) payload(o *observation, r tcptrack.Result) {
 	}
 }
 
-// sniff decides by the first byte of a connection whether it carries TLS.
+// sniff decides by the first byte of a connection whether it carries TLS. Where
+// that byte was not seen, what follows is not looked at: it would be a guess.
 func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
-	if d.From != event.Client || d.B[0] != recordHandshake {
-		c.tls.plain = true
-		c.emit(at.Time, event.Wire, d.From, &event.Undecoded{
-			Reason: "not tls", Len: len(d.B), First: append(event.Hex(nil), d.B[:min(len(d.B), firstBytes)]...), Frames: []uint64{d.Frame},
-		})
+	undecoded := &event.Undecoded{Len: d.Gap + len(d.B), Frames: []uint64{d.Frame}}
+	switch {
+	case d.Gap > 0 || c.midStream:
+		undecoded.Reason, undecoded.Detail = "gap", "the beginning of the stream was not seen"
+	case d.From != event.Client || d.B[0] != recordHandshake:
+		undecoded.Reason = "not tls"
+		undecoded.First = append(event.Hex(nil), d.B[:min(len(d.B), firstBytes)]...)
+	default:
+		c.tls.decoder = tlswire.NewDecoder(c.emitTLS)
+		c.tls.decoder.ExpectSecrets(c.tls.ours && !c.tls.over)
+		for _, s := range c.tls.early {
+			c.tls.decoder.Secret(s)
+		}
+		c.tls.early = nil
 		return
 	}
-	c.tls.decoder = tlswire.NewDecoder(c.emitTLS)
-	c.tls.decoder.ExpectSecrets(c.tls.ours)
-	for _, s := range c.tls.early {
-		c.tls.decoder.Secret(s)
-	}
-	c.tls.early = nil
+	c.tls.plain = true
+	c.emit(at.Time, event.Wire, d.From, undecoded)
 }
 
 // endStream tells the decoder that a direction of the transport ended.
@@ -122,7 +126,7 @@ func (c *conn) observeTLS(o *observation) {
 	s := &c.tls
 	switch t := o.tls; {
 	case t.start:
-		s.ours = true
+		s.ours, s.over, s.err = true, false, ""
 		if s.decoder != nil {
 			s.decoder.ExpectSecrets(true)
 		}
@@ -134,6 +138,9 @@ func (c *conn) observeTLS(o *observation) {
 		}
 		c.emit(o.at, event.Endpoint, event.Server, t.step)
 	case t.end:
+		if !s.ours {
+			return // of an older connection of the flow
+		}
 		s.over, s.err = true, t.err
 		if s.decoder != nil {
 			s.decoder.ExpectSecrets(false)
@@ -147,7 +154,7 @@ func (c *conn) observeTLS(o *observation) {
 func (c *conn) secret(s tlswire.Secret) {
 	if c.tls.decoder != nil {
 		c.tls.decoder.Secret(s)
-	} else if len(c.tls.early) < maxEarlySecrets {
+	} else if !c.tls.plain && len(c.tls.early) < maxEarlySecrets {
 		c.tls.early = append(c.tls.early, s)
 	}
 	if s.Candidate {
@@ -156,7 +163,7 @@ func (c *conn) secret(s tlswire.Secret) {
 		}
 		return
 	}
-	c.logKey(s)
+	c.t.logKey(s)
 }
 
 // proveCandidates logs the master secret of a ticket, which is known to have
@@ -164,16 +171,10 @@ func (c *conn) secret(s tlswire.Secret) {
 func (c *conn) proveCandidates(e *event.Established) {
 	if e.Resumed && e.Version < event.VersionTLS13 {
 		for _, s := range c.tls.master {
-			c.logKey(s)
+			c.t.logKey(s)
 		}
 	}
 	c.tls.master = nil
-}
-
-func (c *conn) logKey(s tlswire.Secret) {
-	if c.t.cfg.KeyLog != nil {
-		c.t.cfg.KeyLog.Secret(s)
-	}
 }
 
 // endTLS ends the decoding with the connection, and tells a failure that only
@@ -183,12 +184,16 @@ func (c *conn) endTLS(at time.Time, how string) {
 		return
 	}
 	stamp := tlswire.Stamp{Time: at, T: at.Sub(c.start)}
-	if how != "fin" {
-		how = "rst"
-	}
-	for _, side := range []event.Side{event.Client, event.Server} {
-		c.endStream(stamp, side, how)
-	}
+	switch how {
+	case "fin":
+		c.endStream(stamp, event.Client, how)
+		c.endStream(stamp, event.Server, how)
+	case "rst":
+		c.endStream(stamp, event.Client, how)
+	case "timeout": // our endpoint gave up
+		c.endStream(stamp, event.Server, how)
+		c.endStream(stamp, event.Client, how)
+	} // else only the observation ended
 	c.tls.decoder.ExpectSecrets(false)
 	switch {
 	case c.tls.failed != nil:
@@ -209,5 +214,7 @@ func (s *tlsState) summarize(b *event.Close) {
 	}
 	b.WaitingClient, b.WaitingServer = sum.WaitClient, sum.WaitServer
 	b.Signing = s.signing
-	b.TLSCutShort = sum.Established && !sum.ClientCloseNotify && !sum.ServerCloseNotify
+	ended := b.How == "fin" || b.How == "rst" || b.How == "timeout"
+	alerted := sum.ClientState == event.TLSFailed // a fatal alert ends the session as well (RFC 8446, section 6.2)
+	b.TLSCutShort = ended && sum.Established && !sum.ClientCloseNotify && !sum.ServerCloseNotify && !alerted
 }

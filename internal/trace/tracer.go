@@ -10,21 +10,6 @@ import (
 	"synscope/tlsbridge/tlswire"
 )
 
-const (
-	// housekeeping is how often the tracer looks for connections to let go of.
-	housekeeping = 250 * time.Millisecond
-	// linger is how long a connection that ended is kept for stray segments.
-	linger = 2 * time.Second
-	// maxConns bounds the connections followed at once. The oldest gives way.
-	maxConns = 1 << 17
-	// maxEmbryonic bounds those whose handshake is not complete: in a SYN
-	// flood each costs about 2 KB.
-	maxEmbryonic = 4096
-	// embryonicTimeout is how long a handshake without an endpoint of ours is
-	// waited for: its SYN was dropped or answered with a cookie.
-	embryonicTimeout = 64 * time.Second
-)
-
 // A Sink takes events. It is called on the tracer's goroutine and must not
 // block; see Queue for one that may.
 type Sink interface {
@@ -54,42 +39,52 @@ type Config struct {
 // A Tracer makes events of observations. Its exported methods may be called
 // from any goroutine. All state but the queue is owned by the run goroutine.
 type Tracer struct {
-	cfg  Config
-	q    queue
-	quit chan struct{}
-	done chan struct{}
-	once sync.Once
+	cfg    Config
+	limits limits
+	q      queue
+	quit   chan struct{}
+	done   chan struct{}
+	once   sync.Once
 
 	start      time.Time
+	now        time.Time // when the observations at hand were taken from the queue
 	nextConn   uint64
 	n          uint64 // ordinal of events that belong to no connection
 	conns      map[event.Flow]*conn
 	byEndpoint map[uint64]*conn
-	byAge      *list.List         // of *conn, oldest first
-	embryonic  *list.List         // of *conn, oldest first
-	ended      *list.List         // of *conn that are kept for stray segments
+	all        *list.List         // of *conn, the one silent for longest first
+	embryonic  *list.List         // of *conn whose handshake is not complete, without an endpoint of ours, likewise
+	halfOpen   *list.List         // of *conn whose handshake is not complete, with one, likewise
+	ended      *list.List         // of *conn that are kept for stray segments, oldest end first
 	blocked    map[*conn]struct{} // those that hold observations for a key
+	heldBytes  int                // of packets that they hold
 	pkt        tcptrack.Packet
 
-	histories // for readers on other goroutines
+	histories histories // for readers on other goroutines
 }
 
 // New starts a Tracer.
-func New(cfg Config) *Tracer {
+func New(cfg Config) *Tracer { return newTracer(cfg, defaultLimits) }
+
+func newTracer(cfg Config, l limits) *Tracer {
+	now := time.Now()
 	t := &Tracer{
 		cfg:        cfg,
+		limits:     l,
 		quit:       make(chan struct{}),
 		done:       make(chan struct{}),
-		start:      time.Now(),
+		start:      now,
+		now:        now,
 		conns:      make(map[event.Flow]*conn),
 		byEndpoint: make(map[uint64]*conn),
-		byAge:      list.New(),
+		all:        list.New(),
 		embryonic:  list.New(),
+		halfOpen:   list.New(),
 		ended:      list.New(),
 		blocked:    make(map[*conn]struct{}),
 	}
-	t.q.wake = make(chan struct{}, 1)
-	t.histories.init()
+	t.q.limits, t.q.wake = &t.limits, make(chan struct{}, 1)
+	t.histories.limits, t.histories.byFlow = &t.limits, make(map[event.Flow]*history)
 	go t.run()
 	return t
 }
@@ -117,16 +112,17 @@ func (t *Tracer) run() {
 		case <-t.quit:
 			quit = true
 		case <-t.q.wake:
-		case now := <-tick.C:
-			t.housekeep(now)
+		case <-tick.C:
+			t.now = time.Now()
+			t.housekeep()
 		}
+		t.now = time.Now()
 		items, lost := t.q.take(spare)
 		for i := range items {
 			t.observe(&items[i])
 		}
-		for what, n := range lost {
-			t.tell(time.Now(), &event.Gap{Lost: n, What: what, Reason: "the tracer's queue was full"})
-		}
+		t.tellLost("packets", lost.packets)
+		t.tellLost("observations", lost.observations)
 		clear(items)
 		spare = items[:0]
 		if quit {
@@ -148,6 +144,8 @@ func (t *Tracer) observe(o *observation) {
 	case o.drop != nil, o.tls != nil:
 		if c := t.conns[o.flow]; c != nil {
 			c.take(o)
+		} else if o.tls != nil && o.tls.secret != nil && !o.tls.secret.Candidate {
+			t.logKey(*o.tls.secret) // a capture may have the packets that we lost
 		}
 	case o.unreachable != nil:
 		t.tell(o.at, o.unreachable)
@@ -175,7 +173,7 @@ func (t *Tracer) observePacket(o *observation) {
 	}
 	c := t.conns[o.flow]
 	syn := p.Flags.Has(event.SYN) && !p.Flags.Has(event.ACK)
-	if c != nil && syn && o.packet.from == event.Client && (c.epState == event.StateClosed || c.tcp.Reuse(p)) {
+	if c != nil && syn && o.packet.from == event.Client && (c.closed || c.epState == event.StateClosed || c.tcp.Reuse(p)) {
 		c.close(o.at, "")
 		if c.endpoint == 0 || c.epState == event.StateClosed {
 			c.forget()
@@ -185,6 +183,7 @@ func (t *Tracer) observePacket(o *observation) {
 	if c == nil {
 		c = t.open(o, !syn)
 	}
+	c.touch()
 	c.take(o)
 }
 
@@ -198,23 +197,32 @@ func (t *Tracer) connOfEndpoint(o *observation) *conn {
 	if c == nil || c.endpoint != 0 || o.state.Old != event.StateListen {
 		return nil // a late word of an endpoint whose connection is gone
 	}
+	inHandshake := c.embryo != nil
+	c.endEmbryo()
 	c.endpoint = o.state.Endpoint
 	t.byEndpoint[c.endpoint] = c
+	if inHandshake {
+		if t.halfOpen.Len() >= t.limits.halfOpen {
+			t.evict(t.halfOpen.Front().Value.(*conn))
+		}
+		c.embryo = t.halfOpen.PushBack(c)
+	}
 	return c
 }
 
 // open begins a connection.
 func (t *Tracer) open(o *observation, midStream bool) *conn {
-	if t.byAge.Len() >= maxConns {
-		t.evict(t.byAge.Front().Value.(*conn), o.at)
+	if t.all.Len() >= t.limits.conns {
+		t.evict(t.all.Front().Value.(*conn))
 	}
-	if t.embryonic.Len() >= maxEmbryonic {
-		t.evict(t.embryonic.Front().Value.(*conn), o.at)
+	if t.embryonic.Len() >= t.limits.embryonic {
+		t.evict(t.embryonic.Front().Value.(*conn))
 	}
 	t.nextConn++
 	c := newConn(t, t.nextConn, o.flow, o.at)
+	c.midStream = midStream
 	t.conns[o.flow] = c
-	c.age = t.byAge.PushBack(c)
+	c.place = t.all.PushBack(c)
 	c.embryo = t.embryonic.PushBack(c)
 	c.emit(o.at, event.Wire, event.NoSide, &event.Open{
 		Client: o.flow.Client, Server: o.flow.Server, Device: t.cfg.Device, MidStream: midStream,
@@ -222,50 +230,62 @@ func (t *Tracer) open(o *observation, midStream bool) *conn {
 	return c
 }
 
-func (t *Tracer) evict(c *conn, at time.Time) {
-	c.close(at, "evicted")
+func (t *Tracer) evict(c *conn) {
+	c.close(t.now, "evicted")
 	c.forget()
 }
 
-// housekeep lets go of connections that ended, and of handshakes that nothing
-// came of.
-func (t *Tracer) housekeep(now time.Time) {
-	for e := t.ended.Front(); e != nil; e = t.ended.Front() {
-		c := e.Value.(*conn)
-		if now.Sub(c.closedAt) < linger {
-			break
+// housekeep lets go of what nothing more is to come of. The lists are in the
+// order of the times, so that each pass ends at the first that is to stay.
+func (t *Tracer) housekeep() {
+	for c := range t.blocked {
+		if t.now.Sub(c.since) >= maxHold {
+			c.giveUpKeys()
 		}
-		if c.endpoint != 0 && c.epState != event.StateClosed {
-			// TIME-WAIT: its end is still to come, and forgets it.
-			t.ended.Remove(e)
-			c.end = nil
-			continue
-		}
-		c.forget()
 	}
-	for e := t.embryonic.Front(); e != nil; {
-		next := e.Next()
-		c := e.Value.(*conn)
-		if now.Sub(c.last) < embryonicTimeout {
-			break
-		}
-		if c.endpoint == 0 {
-			c.close(now, "timeout")
+	t.sweep(t.ended, linger, func(c *conn) time.Time { return c.closedAt }, func(c *conn) {
+		if !c.inTimeWait() || t.now.Sub(c.closedAt) >= maxTimeWait {
 			c.forget()
 		}
+	})
+	heard := func(c *conn) time.Time { return c.heard }
+	t.sweep(t.embryonic, embryonicTimeout, heard, func(c *conn) {
+		c.close(t.now, "timeout")
+		c.forget()
+	})
+	t.sweep(t.all, idleTimeout, heard, t.evict)
+}
+
+// sweep calls f for the connections of a list whose time is longer than d ago.
+func (t *Tracer) sweep(l *list.List, d time.Duration, at func(*conn) time.Time, f func(*conn)) {
+	for e := l.Front(); e != nil; {
+		c, next := e.Value.(*conn), e.Next()
+		if t.now.Sub(at(c)) < d {
+			return
+		}
+		f(c)
 		e = next
-	}
-	for c := range t.blocked {
-		c.unblock(now)
 	}
 }
 
 // closeAll ends every connection.
 func (t *Tracer) closeAll(how string) {
-	for e := t.byAge.Front(); e != nil; e = t.byAge.Front() {
+	for e := t.all.Front(); e != nil; e = t.all.Front() {
 		c := e.Value.(*conn)
-		c.close(time.Now(), how)
+		c.close(t.now, how)
 		c.forget()
+	}
+}
+
+func (t *Tracer) tellLost(what string, n uint64) {
+	if n > 0 {
+		t.tell(t.now, &event.Gap{Lost: n, What: what, Reason: "the tracer's queue was full"})
+	}
+}
+
+func (t *Tracer) logKey(s tlswire.Secret) {
+	if t.cfg.KeyLog != nil {
+		t.cfg.KeyLog.Secret(s)
 	}
 }
 

@@ -15,45 +15,17 @@ type Conn struct {
 	segments    uint64
 	retransmits uint64
 	outOfOrder  uint64
-	synAt       time.Duration // of the first SYN
-	synAckAt    time.Duration // of the last SYN-ACK
 	rtt         time.Duration
 	handshake   time.Duration
-	established bool // the handshake completed
+	established bool       // the handshake completed
+	firstFIN    event.Side // who sent the first
 	closed      string
 	closedBy    event.Side
+
+	// Of the current segment; the slices are used again.
 	result      Result
 	chunks      []Chunk
 	transitions []Transition
-}
-
-// A half is what is known of one side, as the sender of its direction.
-type half struct {
-	state event.State
-
-	seen    bool   // it has sent something
-	isn     uint32 // its initial sequence number, if synN is not 0
-	next    uint32 // SND.NXT, as far as seen
-	nextRel int64  // next, relative to isn and not wrapped
-
-	acks    bool   // it has sent an ACK
-	ack     uint32 // the highest acknowledgement number it sent
-	window  uint16 // the last it sent
-	tsOn    bool   // it offered timestamps in its SYN
-	beyond  uint32 // TSval of the segment that first left a hole
-	hasHole bool
-
-	fin    bool // it has sent FIN
-	finSeq uint32
-	finUp  bool // its FIN was told as the end of the stream
-
-	// Ordinals of events, 0: not seen. The latter three are of segments of
-	// the peer's.
-	synN, finN, resetN   uint64
-	synAckedN, finAckedN uint64
-
-	bytes  uint64
-	stream reassembly
 }
 
 // A Transition is one step of one side's state machine.
@@ -67,24 +39,28 @@ type Transition struct {
 type Chunk struct {
 	From  event.Side
 	Frame uint64 // the packet that carried them
-	// B is valid until the next call of Segment, or as long as the packet.
+	// B is valid until the next call of Segment, and no longer than the
+	// packet that was given to it.
 	B []byte
 	// Gap is a number of bytes, in place of B, that were not seen.
 	Gap int
 }
 
-// A Result is what one segment meant. It is valid until the next call of
-// Segment, but for Segment, which is not used again.
+// A Result is what one segment meant. It is valid until the next call of the
+// method Segment; the event is the caller's.
 type Result struct {
 	Segment *event.Segment
 	States  []Transition
 	Data    []Chunk
 	// FIN is set, by side, when the end of that side's stream was reached.
 	FIN [3]bool
-	// Reset is set when the segment reset the connection.
+	// Reset is set when the segment reset the connection, not if it was closed.
 	Reset bool
 	// Established is set once, when the handshake is complete.
 	Established bool
+	// NoTimestamp is set on a segment without the timestamps option that both
+	// SYNs had: its receiver should drop it (RFC 7323, section 3.2).
+	NoTimestamp bool
 	// Lost counts the bytes that found no room to wait for those before them.
 	Lost int
 }
@@ -105,143 +81,67 @@ func (c *Conn) Segment(t time.Duration, n, frame uint64, from event.Side, p *Pac
 	s, r := &c.halfs[from], &c.halfs[from.Peer()]
 	if c.segments == 0 {
 		c.first = t
-		if !p.Flags.Has(event.SYN) {
-			c.halfs[event.Client].state, c.halfs[event.Server].state = event.NoState, event.NoState
+		if p.Flags&(event.SYN|event.ACK|event.RST) != event.SYN { // in midstream
+			s.state, r.state = event.NoState, event.NoState
 		}
 	}
 	c.segments++
 	c.last = t
-	c.result = Result{}
 	c.chunks, c.transitions = c.chunks[:0], c.transitions[:0]
 
-	s.begin(p, n)
-	c.result.Segment = c.analyse(s, r, p, frame, offload)
-	if p.Flags.Has(event.RST) {
+	c.begin(n, s, r, p)
+	c.result = Result{Segment: describe(s, r, p, frame, offload)}
+	switch {
+	case p.Flags.Has(event.RST):
 		c.reset(n, from, s, r, p)
-	} else {
-		c.times(t, from, s, p)
+	case !s.stray(p):
+		c.classify(c.result.Segment, s, r, p)
+		c.result.NoTimestamp = s.timed && r.timed && !p.Options.HasTimestamps
 		c.advance(n, from, s, r, p)
 		c.stream(from, frame, s, r, p)
+		s.sent(r, p)
 	}
-	s.sent(p, n)
 	c.result.States, c.result.Data = c.transitions, c.chunks
 	return c.result
 }
 
-// begin takes the numbers that the first segment of a side sets.
-func (h *half) begin(p *Packet, n uint64) {
-	if p.Flags.Has(event.SYN) && h.synN == 0 {
-		h.synN, h.isn = n, p.Seq
-		h.tsOn = p.Options.HasTimestamps
-		h.seen, h.next, h.nextRel = true, p.Seq, 0
-		h.stream = reassembly{}
-		h.stream.start(p.Seq + 1)
-	}
-	if !h.seen && !p.Flags.Has(event.RST) {
-		// In the middle of a stream the first byte seen is number 1.
-		h.seen, h.next, h.nextRel = true, p.Seq, 1
-		h.stream.start(p.Seq)
-	}
-}
-
-// relative returns a sequence number of h, relative to its first. Where none was
-// seen it is taken for the first byte's.
-func (h *half) relative(seq uint32) int64 {
-	if !h.seen {
-		return 1
-	}
-	return h.nextRel + int64(int32(seq-h.next))
-}
-
-// analyse makes the event of a segment. It changes nothing but counts.
-func (c *Conn) analyse(s, r *half, p *Packet, frame uint64, offload int) *event.Segment {
-	e := &event.Segment{
-		Flags: p.Flags, Seq: p.Seq, Ack: p.Ack, Len: p.Len, Window: int(p.Window),
-		Options: p.Options.event(), Offload: offload, Frame: frame,
-		SeqRel: s.relative(p.Seq),
-	}
-	if p.Flags.Has(event.ACK) {
-		e.AckRel = r.relative(p.Ack)
-	} else {
-		e.Ack = 0
-	}
-	if p.Flags.Has(event.RST) {
-		return e
-	}
-	takes := p.end() - p.Seq // sequence numbers
-	control := p.Flags & (event.SYN | event.FIN)
-	switch {
-	case control == 0 && p.Len <= 1 && s.nextRel > 1 && p.Seq == s.next-1 && s.synN != 0:
-		e.KeepAlive = true
-	case takes > 0 && !less(s.next, p.end()):
-		e.Retransmit = !s.stream.misses(p.Seq, p.Len) || s.sentLater(p)
-	case takes > 0 && less(s.next, p.Seq):
-		e.OutOfOrder = true
-	case takes == 0 && control == 0 && p.Flags.Has(event.ACK) && s.acks && p.Ack == s.ack && p.Window == s.window && less(p.Ack, r.next):
-		e.DupAck = true
-	}
-	e.ZeroWindow = p.Window == 0 && control == 0
-	if e.Retransmit {
-		c.retransmits++
-	}
-	if e.OutOfOrder {
-		c.outOfOrder++
-	}
-	return e
-}
-
-// sentLater reports whether a segment that fills a hole was sent after the one
-// that left the hole, by the sender's clock (RFC 7323, section 3): then it is a
-// retransmission of one that was lost before it came here. Without timestamps
-// it may be late as well.
-func (h *half) sentLater(p *Packet) bool {
-	return h.hasHole && p.Options.HasTimestamps && less(h.beyond, p.Options.TSVal)
-}
-
-// times measures the handshake.
-func (c *Conn) times(t time.Duration, from event.Side, s *half, p *Packet) {
-	switch {
-	case p.Flags.Has(event.SYN | event.ACK):
-		c.synAckAt = t
-	case p.Flags.Has(event.SYN) && c.segments == 1:
-		c.synAt = t
-	case p.Flags.Has(event.ACK) && from == event.Client && !c.established && s.state == event.StateSynSent && c.halfs[event.Server].synN != 0:
-		c.rtt = t - c.synAckAt
-		c.handshake = t - c.synAt
-	}
-}
-
 // stream puts the payload in order.
 func (c *Conn) stream(from event.Side, frame uint64, s, r *half, p *Packet) {
-	if p.Flags.Has(event.ACK) && r.stream.started {
-		ack := p.Ack
-		if r.fin && ack == r.finSeq+1 {
+	if ack := p.Ack; p.Flags.Has(event.ACK) && !less(ack, r.stream.next) && !less(r.next, ack) {
+		if r.fin && less(r.finSeq, ack) {
 			ack = r.finSeq
 		}
-		if !less(r.next, ack) {
-			c.chunks = r.stream.acked(c.chunks, ack, frame)
-			c.attribute(0, from.Peer())
-		}
+		c.chunks = r.stream.acked(c.chunks, ack, frame)
+		c.attribute(0, from.Peer())
 	}
-	old := len(c.chunks)
-	seq := p.Seq
-	if p.Flags.Has(event.SYN) {
-		seq++ // data in a SYN (RFC 7413)
-	}
-	keepAlive := c.result.Segment.KeepAlive
-	if !keepAlive && p.Len > 0 {
-		b := p.Payload[:min(len(p.Payload), p.Len)]
-		c.chunks, c.result.Lost = s.stream.segment(c.chunks, seq, b, p.Len-len(b), frame)
-		c.attribute(old, from)
-	}
-	if p.Flags.Has(event.FIN) && !s.fin {
-		s.fin, s.finSeq = true, seq+uint32(p.Len)
+	if p.Len > 0 {
+		c.payload(from, frame, s, p)
 	}
 	for side := event.Client; side <= event.Server; side++ {
-		if h := &c.halfs[side]; h.fin && !h.finUp && h.stream.next == h.finSeq {
-			h.finUp = true
+		if h := &c.halfs[side]; h.fin && !h.finTold && !less(h.stream.next, h.finSeq) {
+			h.finTold = true
 			c.result.FIN[side] = true
 		}
+	}
+}
+
+// payload takes the payload of a segment, up to the FIN. That of a SYN waits
+// until the peer acknowledges it or not (RFC 7413, section 4.2).
+func (c *Conn) payload(from event.Side, frame uint64, s *half, p *Packet) {
+	d := piece{
+		seq: p.dataSeq(), b: p.Payload, cut: p.Len - len(p.Payload), frame: frame,
+		tsVal: p.Options.TSVal, timed: p.Options.HasTimestamps,
+	}
+	if s.fin {
+		d = d.until(s.finSeq)
+	}
+	switch {
+	case !p.Flags.Has(event.SYN):
+		old := len(c.chunks)
+		c.chunks, c.result.Lost = s.stream.segment(c.chunks, d)
+		c.attribute(old, from)
+	case s.synAckedN == 0:
+		c.result.Lost = s.stream.hold(d)
 	}
 }
 
@@ -253,55 +153,25 @@ func (c *Conn) attribute(i int, side event.Side) {
 	}
 }
 
-// sent updates what a side has sent.
-func (h *half) sent(p *Packet, n uint64) {
-	if p.Flags.Has(event.RST) {
-		return
-	}
-	if less(h.next, p.Seq) {
-		if !h.hasHole && p.Options.HasTimestamps {
-			h.hasHole, h.beyond = true, p.Options.TSVal
-		}
-	} else if len(h.stream.pieces) == 0 {
-		h.hasHole = false
-	}
-	if end := p.end(); less(h.next, end) {
-		h.nextRel += int64(end - h.next)
-		h.next = end
-	}
-	if p.Flags.Has(event.ACK) {
-		if !h.acks || less(h.ack, p.Ack) {
-			h.ack = p.Ack
-		}
-		h.acks = true
-	}
-	h.window = p.Window
-	if p.Flags.Has(event.FIN) && h.finN == 0 {
-		h.finN = n
-	}
-}
-
 // State returns the state of a side as far as it was inferred.
 func (c *Conn) State(side event.Side) event.State { return c.halfs[side].state }
 
 // Closed reports whether nothing is left to exchange, how it came to that, and
 // by whom: "fin" where both sides' FINs are acknowledged (by the one that sent
-// the first), "rst", or "refused" where a RST answered the first SYN.
+// the first), "rst" (by its sender), or "refused" where a RST answered the SYN.
 func (c *Conn) Closed() (how string, by event.Side, ok bool) {
 	return c.closed, c.closedBy, c.closed != ""
 }
 
 // Reuse reports whether a SYN on the flow of this connection begins another
-// one: the old one is over, or it never got an answer and the number is new.
+// one: the old one is over, or the client's handshake is not complete (or was
+// not seen) and the number is new.
 func (c *Conn) Reuse(p *Packet) bool {
-	if !p.Flags.Has(event.SYN) || p.Flags.Has(event.ACK) {
+	if !p.Flags.Has(event.SYN) || p.Flags.Has(event.ACK) || p.Src != c.flow.Client {
 		return false
 	}
-	if c.closed != "" {
-		return true
-	}
-	client, server := &c.halfs[event.Client], &c.halfs[event.Server]
-	return client.synN != 0 && p.Seq != client.isn && !server.seen
+	client := &c.halfs[event.Client]
+	return c.closed != "" || !client.state.Synchronized() && client.relative(p.Seq) != 0
 }
 
 // A Summary is what a Conn measured. Durations are 0 where they were not seen.

@@ -14,9 +14,14 @@ func (c *Conn) Explain(side event.Side, old, new event.State) event.Cause {
 		return bySegment(n)
 	}
 	switch new {
+	case event.StateSynSent:
+		return byCall("connect", h.synN)
 	case event.StateSynReceived:
 		return segment(peer.synN)
 	case event.StateEstablished:
+		if old == event.StateSynSent {
+			return segment(max(peer.synN, h.synAckedN))
+		}
 		return segment(h.synAckedN)
 	case event.StateFinWait1, event.StateLastAck:
 		return byCall("close", h.finN)
@@ -50,27 +55,22 @@ var steps = map[event.State]event.State{
 	event.StateCloseWait:   event.StateLastAck,
 }
 
-// Path returns the states after old, up to new, that an endpoint must have gone
-// through, where some were too short to be observed. It returns nil if new can
-// be reached at once or in more than one way.
+// Path returns the states after old, up to and with new, that an endpoint must
+// have gone through, where some were too short to be observed. It returns nil
+// if new is not reached by a passive open and close alone, or in more than one
+// way.
 func Path(old, new event.State) []event.State {
 	if old == event.StateListen && new == event.StateEstablished {
 		return nil // with a SYN cookie there is no SYN-RECEIVED
 	}
 	var path []event.State
-	for s := old; ; {
-		next, ok := steps[s]
-		if !ok {
-			return nil
-		}
-		path = append(path, next)
-		if next == new {
+	for s, ok := steps[old]; ok; s, ok = steps[s] {
+		path = append(path, s)
+		if s == new {
 			return path
 		}
-		if s = next; s == old {
-			return nil
-		}
 	}
+	return nil
 }
 
 // Path is like the function Path for one side of this connection, whose

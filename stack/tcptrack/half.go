@@ -20,6 +20,7 @@ type half struct {
 	alt     uint32 // an initial sequence number that it sent before isn
 	hasAlt  bool
 	synAt   time.Duration // of the SYN at synN
+	timed   bool          // its SYN had the timestamps option
 
 	acks   bool   // it has sent an ACK
 	ack    uint32 // the highest acknowledgement number it sent
@@ -77,6 +78,7 @@ func (h *half) beginSYN(n uint64, t time.Duration, p *Packet) {
 	if h.synN == 0 || p.Seq != h.isn {
 		h.alt, h.hasAlt = h.isn, h.synN != 0
 		h.isn, h.answers = p.Seq, answers
+		h.timed = p.Options.HasTimestamps
 		h.start(p.Seq+1, 1)
 		h.next, h.nextRel = p.Seq, 0
 	}
@@ -99,14 +101,18 @@ func (h *half) relative(seq uint32) int64 {
 	return h.nextRel + int64(int32(seq-h.next))
 }
 
+// maxWindow is the largest window there is (RFC 7323, section 2.3).
+const maxWindow = 1 << 30
+
 // stray reports whether a segment without RST is one that its receiver drops
-// whatever else it carries: a SYN of another number than the connection's, or a
-// segment without ACK (RFC 9293, section 3.10.7.4, fourth and fifth step).
+// whatever else it carries (RFC 9293, section 3.10.7.4): beyond any window, a
+// SYN of another number than the connection's, or without ACK.
 func (h *half) stray(p *Packet) bool {
 	if p.Flags.Has(event.SYN) {
 		return h.relative(p.Seq) != 0
 	}
-	return !p.Flags.Has(event.ACK)
+	beyond := !less(p.Seq, h.stream.next) && p.Seq-h.stream.next >= maxWindow
+	return beyond || !p.Flags.Has(event.ACK)
 }
 
 // sent updates what a side has sent to its peer r.

@@ -30,7 +30,7 @@ type Options struct {
 	SACKPermitted  bool
 	HasTimestamps  bool
 	FastOpen       bool
-	Malformed      bool // the list ends in the middle of an option
+	Malformed      bool // an option has a wrong length, or the list ends within one
 	nSACK          uint8
 	nUnknown       uint8
 	TSVal, TSEcr   uint32
@@ -66,7 +66,7 @@ func (o *Options) parseOne(kind uint8, v []byte) {
 		o.WindowScale, o.HasWindowScale = v[0], true
 	case kind == optSACKPermitted && len(v) == 0:
 		o.SACKPermitted = true
-	case kind == optSACK && len(v)%8 == 0 && len(v)/8 <= len(o.sack):
+	case kind == optSACK && len(v) > 0 && len(v)%8 == 0 && len(v)/8 <= len(o.sack):
 		for o.nSACK = 0; len(v) > 0; o.nSACK++ {
 			o.sack[o.nSACK] = event.SACKBlock{Left: binary.BigEndian.Uint32(v), Right: binary.BigEndian.Uint32(v[4:])}
 			v = v[8:]

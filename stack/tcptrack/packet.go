@@ -31,7 +31,8 @@ const (
 
 var (
 	errShort   = errors.New("cut short")
-	errVersion = errors.New("neither IPv4 nor IPv6")
+	errLength  = errors.New("impossible length")
+	errVersion = errors.New("neither 4 nor 6")
 )
 
 // A Packet is a parsed IP packet. Its slices refer to the bytes that were
@@ -54,15 +55,17 @@ type Packet struct {
 	Options  Options
 	Len      int    // bytes of payload, by the IP header's length
 	Payload  []byte // shorter than Len where the packet was cut
+	segment  []byte // header and payload; nil if it was not parsed
 }
 
-// Parse parses an IP packet without link-layer header. It allocates nothing.
-// Bytes may be missing at the end of the payload, but not of a header. After an
-// error Src, Dst and Protocol hold what was found, if anything.
+// Parse parses an IP packet without link-layer header. It allocates nothing,
+// but for an error. Bytes may be missing at the end of the payload, but not of
+// a header; of UDP the ports are then 0. After an error Src, Dst and Protocol
+// hold what was found, if anything. It does not verify checksums.
 func (p *Packet) Parse(b []byte) error {
 	*p = Packet{}
 	if len(b) == 0 {
-		return errShort
+		return fmt.Errorf("IP header: %w", errShort)
 	}
 	var transport []byte
 	var length int // of transport, by the IP header
@@ -73,7 +76,7 @@ func (p *Packet) Parse(b []byte) error {
 	case 6:
 		transport, length, err = p.parseIPv6(b)
 	default:
-		return errVersion
+		return fmt.Errorf("IP version %d: %w", b[0]>>4, errVersion)
 	}
 	if err != nil || p.Fragment {
 		return err
@@ -91,15 +94,18 @@ func (p *Packet) Parse(b []byte) error {
 
 func (p *Packet) parseIPv4(b []byte) (transport []byte, length int, err error) {
 	if len(b) < ipv4MinHeader {
-		return nil, 0, fmt.Errorf("IPv4 header: %w", errShort)
+		return nil, 0, fmt.Errorf("IPv4 header: %w at %d bytes", errShort, len(b))
 	}
 	header := int(b[0]&15) * 4
 	total := int(binary.BigEndian.Uint16(b[2:]))
 	p.TTL, p.Protocol = b[8], b[9]
 	p.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[12:16])), 0)
 	p.Dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:20])), 0)
-	if header < ipv4MinHeader || total < header || len(b) < header {
-		return nil, 0, fmt.Errorf("IPv4 header: length %d of %d: %w", header, total, errShort)
+	if header < ipv4MinHeader || total < header {
+		return nil, 0, fmt.Errorf("IPv4 header: %w: header %d, total %d", errLength, header, total)
+	}
+	if len(b) < header {
+		return nil, 0, fmt.Errorf("IPv4 header: %w at %d of %d bytes", errShort, len(b), header)
 	}
 	const moreFragments, offset = 0x2000, 0x1fff
 	p.Fragment = binary.BigEndian.Uint16(b[6:])&(moreFragments|offset) != 0
@@ -109,7 +115,7 @@ func (p *Packet) parseIPv4(b []byte) (transport []byte, length int, err error) {
 
 func (p *Packet) parseIPv6(b []byte) (transport []byte, length int, err error) {
 	if len(b) < ipv6Header {
-		return nil, 0, fmt.Errorf("IPv6 header: %w", errShort)
+		return nil, 0, fmt.Errorf("IPv6 header: %w at %d bytes", errShort, len(b))
 	}
 	length = int(binary.BigEndian.Uint16(b[4:]))
 	next := b[6]
@@ -118,7 +124,7 @@ func (p *Packet) parseIPv6(b []byte) (transport []byte, length int, err error) {
 	p.Dst = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[24:40])), 0)
 	rest := b[ipv6Header:min(len(b), ipv6Header+length)]
 	p.TransportOffset = ipv6Header
-	for range maxExtensionHeaders {
+	for range maxExtensionHeaders + 1 {
 		p.Protocol = next
 		n := 0
 		switch next {
@@ -139,7 +145,7 @@ func (p *Packet) parseIPv6(b []byte) (transport []byte, length int, err error) {
 		default:
 			return rest, length, nil
 		}
-		if n == 0 || len(rest) < n || length < n {
+		if n == 0 || len(rest) < n {
 			return nil, 0, fmt.Errorf("IPv6 extension header %d: %w", next, errShort)
 		}
 		next = rest[0]
@@ -150,7 +156,7 @@ func (p *Packet) parseIPv6(b []byte) (transport []byte, length int, err error) {
 			return rest, length, nil
 		}
 	}
-	return nil, 0, fmt.Errorf("more than %d IPv6 extension headers", maxExtensionHeaders)
+	return nil, 0, fmt.Errorf("IPv6 header: more than %d extension headers", maxExtensionHeaders)
 }
 
 func (p *Packet) setPorts(b []byte) {
@@ -160,7 +166,7 @@ func (p *Packet) setPorts(b []byte) {
 
 func (p *Packet) parseTCP(b []byte, length int) error {
 	if len(b) < tcpMinHeader {
-		return fmt.Errorf("TCP header: %w", errShort)
+		return fmt.Errorf("TCP header: %w at %d bytes", errShort, len(b))
 	}
 	p.setPorts(b)
 	p.Seq = binary.BigEndian.Uint32(b[4:])
@@ -169,12 +175,16 @@ func (p *Packet) parseTCP(b []byte, length int) error {
 	p.Flags = event.Flags(b[13])
 	p.Window = binary.BigEndian.Uint16(b[14:])
 	p.Urgent = binary.BigEndian.Uint16(b[18:])
-	if header < tcpMinHeader || length < header || len(b) < header {
-		return fmt.Errorf("TCP header: data offset %d of %d: %w", header, length, errShort)
+	if header < tcpMinHeader || length < header {
+		return fmt.Errorf("TCP header: %w: header %d, segment %d", errLength, header, length)
+	}
+	if len(b) < header {
+		return fmt.Errorf("TCP header: %w at %d of %d bytes", errShort, len(b), header)
 	}
 	p.Options.parse(b[tcpMinHeader:header])
 	p.Len = length - header
 	p.Payload = b[header:]
+	p.segment = b
 	return nil
 }
 
@@ -191,19 +201,27 @@ func (p *Packet) end() uint32 {
 	return n
 }
 
+// dataSeq returns the sequence number of the first byte of payload.
+func (p *Packet) dataSeq() uint32 {
+	if p.Flags.Has(event.SYN) {
+		return p.Seq + 1
+	}
+	return p.Seq
+}
+
 // VerifyChecksum reports whether the TCP checksum of the packet b, which p was
 // parsed from, is right (RFC 9293, section 3.1). It is not for packets whose
 // checksum is left to a device, and false for one that was cut short.
 func (p *Packet) VerifyChecksum(b []byte) bool {
-	if p.Protocol != ProtocolTCP || p.Fragment || len(p.Payload) != p.Len {
+	if p.segment == nil || len(p.Payload) != p.Len {
 		return false
 	}
-	header := int(b[p.TransportOffset+12]>>4) * 4
-	segment := b[p.TransportOffset : p.TransportOffset+header+p.Len]
-	sum := uint32(ProtocolTCP) + uint32(len(segment))
-	src, dst := p.Src.Addr().AsSlice(), p.Dst.Addr().AsSlice()
-	sum = addWords(addWords(sum, src), dst)
-	sum = addWords(sum, segment)
+	addresses := b[12:20]
+	if b[0]>>4 == 6 {
+		addresses = b[8:40]
+	}
+	sum := ProtocolTCP + uint32(len(p.segment))
+	sum = addWords(addWords(sum, addresses), p.segment)
 	for sum>>16 != 0 {
 		sum = sum&0xffff + sum>>16
 	}

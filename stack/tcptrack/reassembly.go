@@ -70,14 +70,16 @@ type reassembly struct {
 // segment takes a piece and appends the chunks that are in order now. It
 // returns how many bytes found no room.
 func (r *reassembly) segment(chunks []Chunk, p piece) (_ []Chunk, lost int) {
-	if p = p.from(r.next); p.len() == 0 {
-		return chunks, 0
+	// What is in order is neither copied nor subject to the bounds.
+	for p = p.from(r.next); p.seq == r.next && p.len() > 0; p = p.from(r.next) {
+		head := p
+		if len(r.pieces) > 0 {
+			head = p.until(r.pieces[0].seq)
+		}
+		chunks = r.deliver(chunks, &head)
+		chunks = r.drain(chunks)
 	}
-	if p.seq == r.next && len(r.pieces) == 0 { // the common case: nothing is copied
-		return r.deliver(chunks, &p), 0
-	}
-	lost = r.hold(p)
-	return r.drain(chunks), lost
+	return chunks, r.hold(p)
 }
 
 // deliver appends a piece that begins at next.

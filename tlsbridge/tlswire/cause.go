@@ -50,7 +50,7 @@ var refusals = map[event.AlertDescription]refusal{
 
 // alertCause says in one line why side gave up.
 func (d *Decoder) alertCause(side event.Side, a *event.Alert) string {
-	r, ok := refusals[a.Description]
+	r, ok := d.refusal(side, a.Description)
 	what := "ended the handshake"
 	if ok {
 		what = strings.ReplaceAll(r.what, "{peer}", side.Peer().String())
@@ -62,7 +62,20 @@ func (d *Decoder) alertCause(side event.Side, a *event.Alert) string {
 	return fmt.Sprintf("%s %s: alert %s%s", side, what, a.Description, after)
 }
 
-func alertHint(a event.AlertDescription) string { return refusals[a].hint }
+// refusal returns what an alert of a side means here.
+func (d *Decoder) refusal(side event.Side, a event.AlertDescription) (refusal, bool) {
+	empty := d.half(event.Client).certificate && !d.shake.clientCertificate
+	if a == alertHandshakeFailure && side == event.Server && empty {
+		a = alertCertificateRequired // which is of TLS 1.3 only (RFC 5246, section 7.4.6)
+	}
+	r, ok := refusals[a]
+	return r, ok
+}
+
+func (d *Decoder) alertHint(side event.Side, a *event.Alert) string {
+	r, _ := d.refusal(side, a.Description)
+	return r.hint
+}
 
 // after says how far the messages had come.
 func (d *Decoder) after() string {

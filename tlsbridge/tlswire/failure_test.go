@@ -19,16 +19,11 @@ func TestClientRefusesCertificate(t *testing.T) {
 }
 
 // The server gives up before there is a master secret, so the client's Finished
-// cannot be decrypted, and the states after it are not told. But a server that
-// alerts in clear has not completed its handshake: the failure is certain.
+// cannot be decrypted, and the state that follows it is not told. But a server
+// that alerts in clear has not completed its handshake: the failure is certain.
 func TestServerRefusesClientCertificate(t *testing.T) {
-	decode(converse(configs(func(c, s *tls.Config) {
-		c.MaxVersion, s.ClientAuth, s.ClientCAs = tls.VersionTLS12, tls.RequireAndVerifyClientCert, x509.NewCertPool()
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			client := identities().client
-			return &client, nil
-		}
-	})), expecting).want(t, hello12+ephemeral12+`
+	client := identities().client
+	decode(converse(authenticated12(&client)), expecting).want(t, hello12+ephemeral12+`
 		s certificate_request
 		s server_hello_done
 		server NEGOTIATED > WAIT_CERT
@@ -42,7 +37,42 @@ func TestServerRefusesClientCertificate(t *testing.T) {
 		server WAIT_CCS > WAIT_FINISHED
 		c undecoded no key: 1 records, 40 bytes
 		s alert fatal unknown_ca
+		server WAIT_FINISHED > FAILED
+		client WAIT_SHD > FAILED
 		failed: server refused the client's certificate: alert unknown_ca after certificate`)
+}
+
+// TLS 1.2 has no alert for a certificate that is missing: handshake_failure, or
+// another one, stands for it (RFC 5246, section 7.4.6).
+func TestServerMissesClientCertificate(t *testing.T) {
+	tr := decode(converse(authenticated12(&tls.Certificate{})), expecting)
+	tr.want(t, hello12+ephemeral12+`
+		s certificate_request
+		s server_hello_done
+		server NEGOTIATED > WAIT_CERT
+		c certificate
+		server WAIT_CERT > WAIT_CKE
+		c client_key_exchange
+		server WAIT_CKE > WAIT_CCS
+		c ccs
+		server WAIT_CCS > WAIT_FINISHED
+		c undecoded no key: 1 records, 40 bytes
+		s alert fatal handshake_failure
+		server WAIT_FINISHED > FAILED
+		client WAIT_SHD > FAILED
+		failed: server requires a certificate of the client, and got none: alert handshake_failure after certificate`)
+	if f := tr.decoder.Summary().Failure; f == nil || f.Hint != refusals[alertCertificateRequired].hint {
+		t.Errorf("the summary says %+v of the failure", f)
+	}
+}
+
+// authenticated12 makes a TLS 1.2 server ask for a certificate that it trusts, and
+// the client answer with the given one.
+func authenticated12(answer *tls.Certificate) (client, server *tls.Config) {
+	return configs(func(c, s *tls.Config) {
+		c.MaxVersion, s.ClientAuth, s.ClientCAs = tls.VersionTLS12, tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return answer, nil }
+	})
 }
 
 func TestNoCommonVersion(t *testing.T) {

@@ -222,9 +222,11 @@ func alertLevel(v uint8) string {
 }
 
 const (
-	alertCloseNotify  event.AlertDescription = 0
-	alertDecryptError event.AlertDescription = 51
-	alertUserCanceled event.AlertDescription = 90
+	alertCloseNotify         event.AlertDescription = 0
+	alertHandshakeFailure    event.AlertDescription = 40
+	alertDecryptError        event.AlertDescription = 51
+	alertUserCanceled        event.AlertDescription = 90
+	alertCertificateRequired event.AlertDescription = 116
 )
 
 // fatalAlert fails both sides.
@@ -236,11 +238,11 @@ func (d *Decoder) fatalAlert(at Stamp, h *half, a *event.Alert) {
 	// only some alerts say that this is what it does.
 	refused := d.established && d.unproven == h.side &&
 		(refusals[a.Description].certificate || a.Description == alertDecryptError)
-	if !d.blind || d.established {
+	if incomplete || d.established {
 		d.failed(at, h.side, "alert "+a.Description.String())
 	}
 	if incomplete || refused {
-		d.fail(at, h.side, d.alertCause(h.side, a), alertHint(a.Description))
+		d.fail(at, h.side, d.alertCause(h.side, a), d.alertHint(h.side, a))
 	}
 }
 
@@ -324,10 +326,9 @@ func (d *Decoder) abandoned(at Stamp, side event.Side, how string) {
 		// In TLS 1.2 and older both sides change keys in clear before
 		// they are connected; in TLS 1.3 nothing shows it.
 		old := d.shake.version != 0 && !d.shake.is13()
-		if old && !(d.half(event.Client).switched && d.half(event.Server).switched) {
-			d.fail(at, side, d.endCause(side, how), d.endHint(side))
+		if !old || d.half(event.Client).switched && d.half(event.Server).switched {
+			return
 		}
-		return
 	}
 	d.failed(at, side, how)
 	d.fail(at, side, d.endCause(side, how), d.endHint(side))

@@ -1,0 +1,61 @@
+package tcptrack
+
+import (
+	"testing"
+
+	"synscope/event"
+)
+
+func BenchmarkParse(b *testing.B) {
+	packet := goodPackets()["IPv4"]
+	var p Packet
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.Parse(packet); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerifyChecksum(b *testing.B) {
+	packet := ipv4(ProtocolTCP, src4, dst4, nil, netstackTCP(src4, dst4, nil, make([]byte, 1400)))
+	var p Packet
+	if err := p.Parse(packet); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(1400)
+	for b.Loop() {
+		p.VerifyChecksum(packet)
+	}
+}
+
+// inOrder returns a function that sends the next 1400 bytes of a stream.
+func inOrder() func() Result {
+	c := NewConn(flow)
+	c.Segment(0, 1, 1, event.Client, &Packet{Seq: 1, Flags: event.SYN}, 0)
+	c.Segment(0, 2, 2, event.Server, &Packet{Seq: 7, Ack: 2, Flags: event.SYN | event.ACK}, 0)
+	p := &Packet{Seq: 2, Ack: 8, Flags: event.ACK, Len: 1400, Payload: make([]byte, 1400)}
+	p.Options.HasTimestamps = true
+	return func() Result {
+		r := c.Segment(0, 3, 3, event.Client, p, 0)
+		p.Seq += 1400
+		return r
+	}
+}
+
+func BenchmarkSegment(b *testing.B) {
+	next := inOrder()
+	b.SetBytes(1400)
+	b.ReportAllocs()
+	for b.Loop() {
+		next()
+	}
+}
+
+// The event and its timestamps are all that a segment in order allocates.
+func TestSegmentAllocations(t *testing.T) {
+	next := inOrder()
+	if n := testing.AllocsPerRun(1000, func() { next() }); n != 2 {
+		t.Errorf("%v allocations, want 2", n)
+	}
+}
