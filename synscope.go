@@ -93,9 +93,18 @@ func Start(cfg Config) (*Scope, error) {
 	s.serving.Add(1) // for bridge.Serve
 	go func() {
 		defer s.serving.Done()
-		s.bridge.Serve(s.stack) // ends when the stack stops accepting
+		s.bridge.Serve(listener{s.stack}) // ends when the stack stops accepting
 	}()
 	return s, nil
+}
+
+// A listener is a stack as the bridge sees it, which closes its listeners first
+// of all: open connections must outlive that.
+type listener struct{ *stack.Stack }
+
+func (l listener) Close() error {
+	l.StopAccepting()
+	return nil
 }
 
 // Reconfigure replaces what is decided for each new connection: the policy for

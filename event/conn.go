@@ -21,8 +21,7 @@ func (*Open) Kind() Kind { return "conn.open" }
 
 // Close tells how a connection ended, when nothing is left to exchange: both
 // FINs are acknowledged, or a RST was seen, or it was given up. Only the end of
-// TIME-WAIT, the last words of our TLS endpoint and stray segments may follow
-// it.
+// TIME-WAIT, stray segments and what our TLS endpoint says late may follow it.
 type Close struct {
 	// How is "fin" (orderly), "rst" (From reset it), "refused" (RST for the
 	// first SYN), "timeout" (an endpoint gave up), "dropped" (the SYN was
@@ -67,7 +66,7 @@ func (*Fault) Kind() Kind { return "fault" }
 // Gap tells that observations or events were lost because a bound was hit.
 type Gap struct {
 	Lost   uint64 `json:"lost"`   // how many
-	What   string `json:"what"`   // of what: "packets", "observations" (what endpoints tell), "events"
+	What   string `json:"what"`   // of what: "packets", "observations" (what our endpoints tell), "events", "bytes"
 	Reason string `json:"reason"` // which bound, and where
 }
 

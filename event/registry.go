@@ -24,7 +24,12 @@ func name16(names map[uint16]string, v uint16) string {
 	return number(v)
 }
 
-func parse16(names map[uint16]string, b []byte) (uint16, error) {
+func parse16(names map[uint16]string, b []byte) (uint16, error) { return parse(names, b, 16) }
+
+// parse8 is parse16 for a registry of one byte.
+func parse8(names map[uint16]string, b []byte) (uint16, error) { return parse(names, b, 8) }
+
+func parse(names map[uint16]string, b []byte, bits int) (uint16, error) {
 	s := string(b)
 	for v, n := range names {
 		if n == s {
@@ -34,7 +39,7 @@ func parse16(names map[uint16]string, b []byte) (uint16, error) {
 	if len(s) == len("GREASE (0x0a0a)") && s[:8] == "GREASE (" {
 		s = s[8:14]
 	}
-	v, err := strconv.ParseUint(s, 0, 16)
+	v, err := strconv.ParseUint(s, 0, bits)
 	return uint16(v), err
 }
 
@@ -262,7 +267,7 @@ func (v HandshakeType) MarshalText() ([]byte, error) { return []byte(v.String())
 
 // UnmarshalText is the inverse of MarshalText.
 func (v *HandshakeType) UnmarshalText(b []byte) error {
-	n, err := parse16(handshakeTypeNames, b)
+	n, err := parse8(handshakeTypeNames, b)
 	*v = HandshakeType(n)
 	return err
 }
@@ -294,7 +299,7 @@ func (v AlertDescription) MarshalText() ([]byte, error) { return []byte(v.String
 
 // UnmarshalText is the inverse of MarshalText.
 func (v *AlertDescription) UnmarshalText(b []byte) error {
-	n, err := parse16(alertNames, b)
+	n, err := parse8(alertNames, b)
 	*v = AlertDescription(n)
 	return err
 }
@@ -317,7 +322,7 @@ func (v PSKMode) MarshalText() ([]byte, error) { return []byte(v.String()), nil 
 
 // UnmarshalText is the inverse of MarshalText.
 func (v *PSKMode) UnmarshalText(b []byte) error {
-	n, err := parse16(map[uint16]string{0: "psk_ke", 1: "psk_dhe_ke"}, b)
+	n, err := parse8(map[uint16]string{0: "psk_ke", 1: "psk_dhe_ke"}, b)
 	*v = PSKMode(n)
 	return err
 }

@@ -35,29 +35,63 @@ func TestBadInput(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
 		code int
-		want string
+		want string // in place of the lab's directory: DIR
 	}{
-		"unknown command":       {[]string{"sevre"}, 2, ``},
-		"no command":            {nil, 2, ``},
-		"unknown flag":          {serve("--prot", "80"), 2, ``},
-		"argument":              {serve("now"), 2, ``},
-		"malformed prefix":      {serve("--address", "198.18.0.1/40"), 2, ``},
-		"MTU":                   {serve("--mtu", "5"), 2, ``},
-		"MTU not a number":      {serve("--mtu", "big"), 2, ``},
-		"duration":              {serve("--idle-timeout", "30"), 2, ``},
-		"service":               {serve("--service", "gopher"), 2, ``},
-		"user":                  {serve("--user", "nosuchuser"), 2, ``},
-		"taken name":            {serve("--tun", "taken"), 1, ``},
-		"long name":             {serve("--tun", "sixteen-byte-name"), 2, ``},
-		"taken address":         {[]string{"serve", "--state-dir", l.state}, 1, ``},
-		"events not writable":   {serve("--events", filepath.Join(l.dir, "none", "events")), 1, ``},
-		"key log not writable":  {serve("--keylog", filepath.Join(l.dir, "none", "keys")), 1, ``},
-		"key log readable":      {serve("--keylog", readable), 1, ``},
-		"state dir is a file":   {[]string{"serve", "--state-dir", file}, 1, ``},
-		"no configuration":      {serve("--config", l.path("none.yaml")), 2, ``},
-		"unknown key":           {serve("--config", unknownKey), 2, ``},
-		"wrong type":            {serve("--config", wrongType), 2, ``},
-		"unknown service in it": {serve("--config", service), 2, ``},
+		"unknown command": {[]string{"sevre"}, 2, `
+			synscope: unknown command "sevre"
+			hint: synscope --help shows what there is`},
+		"no command": {nil, 2, `
+			synscope: no command given
+			hint: synscope --help lists them`},
+		"unknown flag": {serve("--prot", "80"), 2, `
+			synscope: unknown flag: --prot
+			hint: synscope serve --help lists the flags`},
+		"argument": {serve("now"), 2, `
+			synscope: unknown argument "now"
+			hint: synscope serve --help shows what there is`},
+		"malformed prefix": {serve("--address", "198.18.0.1/40"), 2, `
+			synscope: invalid argument "198.18.0.1/40" for "--address" flag: want an address or a prefix such as 198.18.0.0/15 or 2001:2::/48
+			hint: synscope serve --help lists the flags`},
+		"MTU": {serve("--mtu", "5"), 2, `
+			synscope: --mtu: want 576 to 65535, not 5`},
+		"MTU not a number": {serve("--mtu", "big"), 2, `
+			synscope: invalid argument "big" for "--mtu" flag: want an integer
+			hint: synscope serve --help lists the flags`},
+		"duration": {serve("--idle-timeout", "30"), 2, `
+			synscope: invalid argument "30" for "--idle-timeout" flag: want a duration such as 30s or 5m; did you mean "30s"?
+			hint: synscope serve --help lists the flags`},
+		"service": {serve("--service", "gopher"), 2, `
+			synscope: --service: tlsbridge: unknown service "gopher": it is one of mirror, echo, discard, chargen and chargen:BYTES`},
+		"user": {serve("--user", "nosuchuser"), 2, `
+			synscope: there is no user "nosuchuser": create it (useradd --system nosuchuser), or name another`},
+		"taken name": {serve("--tun", "taken"), 1, `
+			synscope: tun: create: interface taken: an interface of this name exists: TUNSETIFF: device or resource busy
+			hint: choose another name: an interface that is already there is never taken over or removed`},
+		"long name": {serve("--tun", "sixteen-byte-name"), 2, `
+			synscope: --tun: want an interface name of 1 to 15 bytes without /, :, % and spaces, not "sixteen-byte-name"`},
+		"taken address": {[]string{"serve", "--state-dir", l.state}, 1, `
+			synscope: tun: add address 198.18.0.1/15: interface syn0: 198.18.0.1 is already an address of interface other: address already in use
+			hint: give another address, or remove it there`},
+		"events not writable": {serve("--events", filepath.Join(l.dir, "none", "events")), 1, `
+			synscope: events DIR/none/events: no such file or directory
+			hint: give a file in a directory that you can write to, or - for the standard output`},
+		"key log not writable": {serve("--keylog", filepath.Join(l.dir, "none", "keys")), 1, `
+			synscope: key log DIR/none/keys: no such file or directory
+			hint: give a file in a directory that you can write to`},
+		"key log readable": {serve("--keylog", readable), 1, `
+			synscope: key log DIR/readable: mode is 0644: others can read the secrets
+			hint: chmod 600 DIR/readable`},
+		"state dir is a file": {[]string{"serve", "--state-dir", file}, 1, `
+			synscope: state directory DIR/file: not a directory
+			hint: give a directory that can be written with --state-dir`},
+		"no configuration": {serve("--config", l.path("none.yaml")), 2, `
+			synscope: configuration: open DIR/none.yaml: no such file or directory`},
+		"unknown key": {serve("--config", unknownKey), 2, `
+			synscope: DIR/key.yaml:2:3: tun: unknown key "mut"; did you mean "mtu"?`},
+		"wrong type": {serve("--config", wrongType), 2, `
+			synscope: DIR/type.yaml:2:9: timeouts.idle: want a duration such as 30s or 5m, not "soon"`},
+		"unknown service in it": {serve("--config", service), 2, `
+			synscope: DIR/service.yaml:3:14: services[0].service: tlsbridge: unknown service "gopher": it is one of mirror, echo, discard, chargen and chargen:BYTES`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := l.run(nil, binary, c.args...)
@@ -86,7 +120,9 @@ func TestNoPrivilege(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := l.run(nil, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", binary, "serve", "--state-dir", l.state)
-	const want = ``
+	const want = `
+		synscope: tun: create: interface syn0: open /dev/net/tun: permission denied
+		hint: run as root, or let this user open /dev/net/tun; in a container, allow it with: --device /dev/net/tun`
 	if got := strings.ReplaceAll(r.out, l.dir, "DIR"); r.code != 1 || got != unindent(want) {
 		t.Errorf("exit %d, want 1:\n%swant:\n%s", r.code, got, unindent(want))
 	}

@@ -193,18 +193,12 @@ conn.close()
 // accept it, answers that it cannot decrypt: the wire has the truth.
 func TestClientRefusesCertificate(t *testing.T) {
 	for _, c := range []struct {
-		name, version         string
-		tcp, tls              string
-		messages, cause, fail string
+		name, version              string
+		transitions, messages, err string
 	}{
 		{
 			name: "TLS 1.3", version: "TLSv1_3",
-			// The server's alert is never read, so that the client's close
-			// resets the connection (RFC 9293, section 3.10.4).
-			tcp: `
-				tcp client  CLOSED > SYN-SENT > ESTABLISHED > CLOSE-WAIT > CLOSED
-				tcp server  LISTEN > SYN-RECEIVED > ESTABLISHED > FIN-WAIT-1 > FIN-WAIT-2 > CLOSED`,
-			tls: `
+			transitions: `
 				tls client  START > WAIT_SH > WAIT_EE > WAIT_CERT_CR > WAIT_CV > WAIT_FINISHED > FAILED
 				tls server  START > RECVD_CH > NEGOTIATED > WAIT_FLIGHT2 > WAIT_FINISHED > FAILED`,
 			messages: `
@@ -218,12 +212,11 @@ func TestClientRefusesCertificate(t *testing.T) {
 				server {new_session_ticket}
 				client alert unknown_ca
 				server {alert bad_record_mac}`,
-			fail: "tls: bad record MAC",
+			err: "local error: tls: bad record MAC",
 		},
 		{
 			name: "TLS 1.2", version: "TLSv1_2",
-			tcp: closedByServer,
-			tls: `
+			transitions: `
 				tls client  START > WAIT_SH > WAIT_CERT > WAIT_SKE > WAIT_SHD > FAILED
 				tls server  START > RECVD_CH > NEGOTIATED > WAIT_CKE > FAILED`,
 			messages: `
@@ -233,7 +226,7 @@ func TestClientRefusesCertificate(t *testing.T) {
 				server server_key_exchange
 				server server_hello_done
 				client alert unknown_ca`,
-			fail: "remote error: tls: unknown certificate authority",
+			err: "remote error: tls: unknown certificate authority",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -244,11 +237,15 @@ func TestClientRefusesCertificate(t *testing.T) {
 				t.Fatalf("the client did not refuse our certificate:\n%s", r.out)
 			}
 			s := l.story()
-			s.wantTransitions(t, c.tcp+c.tls)
+			// What the server sent after its certificate was not read, so that
+			// the client's close is a reset (RFC 9293, section 3.10.4).
+			s.wantTransitions(t, `
+				tcp client  CLOSED > SYN-SENT > ESTABLISHED > CLOSE-WAIT > CLOSED
+				tcp server  LISTEN > SYN-RECEIVED > ESTABLISHED > FIN-WAIT-1 > FIN-WAIT-2 > CLOSED`+c.transitions)
 			s.wantMessages(t, c.messages)
 			f := s.wantFailed(t, event.Client, "client refused the server's certificate: alert unknown_ca after certificate")
-			if f.Error != c.fail {
-				t.Errorf("our endpoint says %q, want %q", f.Error, c.fail)
+			if f.Error != c.err {
+				t.Errorf("our endpoint says %q, want %q", f.Error, c.err)
 			}
 			l.judge()
 		})

@@ -23,6 +23,8 @@ type heldClient struct {
 	cmd   *exec.Cmd
 	stdin *os.File // ours, open until release
 	pipe  *os.File // the output
+	full  *os.File // the end of pipe that the client writes to, open until release
+	out   []byte   // what was read
 }
 
 // filler fills a pipe of the smallest capacity that there is, a page.
@@ -36,11 +38,17 @@ func (l *lab) hold(name string, args ...string) *heldClient {
 		l.t.Fatal(err)
 	}
 	defer stdin.Close()
-	pipe, full := l.fullPipe()
-	defer full.Close()
-	c := &heldClient{l: l, stdin: ours, pipe: pipe}
+	c := &heldClient{l: l, stdin: ours}
+	c.pipe, c.full, err = os.Pipe()
+	if err == nil {
+		_, err = unix.FcntlInt(c.full.Fd(), unix.F_SETPIPE_SZ, len(filler))
+	}
+	if err != nil {
+		l.t.Fatalf("making a pipe: %v", err)
+	}
+	c.fill()
 	c.cmd = exec.Command("ip", append([]string{"netns", "exec", l.ns, name}, args...)...)
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = stdin, full, full
+	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = stdin, c.full, c.full
 	if err := c.cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
@@ -52,20 +60,36 @@ func (l *lab) hold(name string, args ...string) *heldClient {
 	return c
 }
 
-// fullPipe returns both ends of a pipe into which nothing more goes.
-func (l *lab) fullPipe() (r, w *os.File) {
-	l.t.Helper()
-	r, w, err := os.Pipe()
-	if err == nil {
-		_, err = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, len(filler))
+// fill fills the pipe, which is empty.
+func (c *heldClient) fill() {
+	c.l.t.Helper()
+	if _, err := c.full.WriteString(filler); err != nil {
+		c.l.t.Fatalf("filling a pipe: %v", err)
 	}
-	if err == nil {
-		_, err = w.WriteString(filler)
+}
+
+// until lets the client go on until it has written a line that ends its output for
+// now, and holds it again.
+func (c *heldClient) until(line string) {
+	c.l.t.Helper()
+	c.pipe.SetReadDeadline(time.Now().Add(startTimeout))
+	for b := make([]byte, len(filler)); !strings.HasSuffix(string(c.out), line+"\n"); {
+		n, err := c.pipe.Read(b)
+		if err != nil {
+			c.l.t.Fatalf("waiting for %q: %v\n%s", line, err, c.out)
+		}
+		c.out = append(c.out, b[:n]...)
 	}
-	if err != nil {
-		l.t.Fatalf("filling a pipe: %v", err)
+	c.pipe.SetReadDeadline(time.Time{})
+	c.fill()
+}
+
+// say writes a line to the client's standard input.
+func (c *heldClient) say(line string) {
+	c.l.t.Helper()
+	if _, err := c.stdin.WriteString(line + "\n"); err != nil {
+		c.l.t.Fatal(err)
 	}
-	return r, w
 }
 
 // release lets the client go on, and waits for its end.
@@ -73,6 +97,7 @@ func (c *heldClient) release() run {
 	c.l.t.Helper()
 	kill := time.AfterFunc(clientTimeout, func() { c.cmd.Process.Kill() })
 	defer kill.Stop()
+	c.full.Close()
 	out, err := io.ReadAll(c.pipe)
 	if err != nil {
 		c.l.t.Errorf("output of %v: %v", c.cmd, err)
@@ -80,7 +105,8 @@ func (c *heldClient) release() run {
 	c.stdin.Close()
 	c.pipe.Close()
 	c.cmd.Wait() // its result is in ProcessState
-	return run{strings.TrimPrefix(string(out), filler), c.cmd.ProcessState.ExitCode()}
+	c.out = append(c.out, out...)
+	return run{strings.ReplaceAll(string(c.out), filler, ""), c.cmd.ProcessState.ExitCode()}
 }
 
 // runHeld runs a client for one connection, which the server must be the first

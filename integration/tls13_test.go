@@ -39,9 +39,10 @@ var established13 = event.Established{
 // s_client13 makes s_client offer what established13 has.
 var sClient13 = []string{"-ciphersuites", "TLS_AES_128_GCM_SHA256", "-groups", "X25519"}
 
-// curlArgs are the arguments for one request that ends its connection.
+// curlArgs are the arguments for one request that ends its connection. The answer
+// is written as it comes, not only after the end.
 func (l *lab) curlArgs(args ...string) []string {
-	return append([]string{"-sS", "--max-time", "30", "--cacert", l.ca(),
+	return append([]string{"-sS", "--no-buffer", "--max-time", "30", "--cacert", l.ca(),
 		"--resolve", hostname + ":443:" + server4, "--http1.1", "-H", "Connection: close"}, args...)
 }
 

@@ -121,8 +121,8 @@ func TestCloseInTheMiddle(t *testing.T) {
 			})
 			for i := range 4 {
 				clients.Go(func() {
-					for {
-						c, err := n.dialFrom(from("198.18.0.1", 1000*i), server4)
+					for port := 10_000 * i; !n.stack.flows.ending.Load(); port++ {
+						c, err := n.dialFrom(from("198.18.0.1", port), server4)
 						if err != nil {
 							return
 						}

@@ -60,7 +60,7 @@ func checkICMP(t *testing.T, b []byte, src, dst netip.Addr) []byte {
 		return h.Payload()
 	}
 	h := header.IPv6(b)
-	if !h.IsValid(len(b)) || header.IPv6MinimumSize+int(h.PayloadLength()) != len(b) || h.TransportProtocol() != header.ICMPv6ProtocolNumber {
+	if !h.IsValid(len(b)) || header.IPv6MinimumSize+int(h.PayloadLength()) != len(b) || h.NextHeader() != uint8(header.ICMPv6ProtocolNumber) {
 		t.Fatalf("the IPv6 header of %x is wrong", b)
 	}
 	if h.SourceAddress() != addressed(src) || h.DestinationAddress() != addressed(dst) {

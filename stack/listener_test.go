@@ -132,9 +132,8 @@ func TestPortScan(t *testing.T) {
 	const ports = 5000
 	for port := range ports {
 		c := h.conn(client4, netip.AddrPortFrom(server4.Addr(), uint16(1+port)))
-		for c.send(syn, ""); !c.answered(); c.send(syn, "") {
+		for !c.knock() {
 			h.wantPorts(0) // all were in use; the scanner tries again
-			c.snd--
 		}
 		if n := h.stack.Stats().Ports; n > maxListeners {
 			t.Fatalf("%d ports are open, want at most %d", n, maxListeners)
@@ -148,21 +147,22 @@ func TestPortScan(t *testing.T) {
 	}
 }
 
-// answered reads the SYN-ACK to the newest SYN, or returns false if that was
+// knock sends a SYN and reads the SYN-ACK. It returns false if the SYN was
 // dropped.
-func (c *rawConn) answered() (yes bool) {
+func (c *rawConn) knock() (open bool) {
 	c.t.Helper()
-	sent := func(p packet) bool {
-		var t tcptrack.Packet
-		return t.Parse(p.bytes) == nil && t.Dst == c.flow.Client && t.Src == c.flow.Server
-	}
-	dropped := func(d event.PacketDrop) bool { return d.Flow == c.flow && d.Frame == uint64(len(c.rec.packets)) }
+	c.rec.mu.Lock()
+	packets, drops := len(c.rec.packets), len(c.rec.drops)
+	c.rec.mu.Unlock()
+	c.send(syn, "")
 	c.rec.wait("an answer or a drop", func() bool {
-		yes = slices.ContainsFunc(c.rec.packets[max(0, len(c.rec.packets)-1):], sent)
-		return yes || slices.ContainsFunc(c.rec.drops, dropped)
+		open = slices.ContainsFunc(c.rec.packets[packets:], func(p packet) bool { return p.From == event.Server })
+		return open || len(c.rec.drops) > drops
 	})
-	if yes {
+	if open {
 		c.want(synAck, "")
+	} else {
+		c.snd--
 	}
-	return yes
+	return open
 }

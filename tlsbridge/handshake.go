@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"synscope/event"
@@ -30,6 +31,9 @@ func (c *conn) handshake() (*tls.Conn, Endpoint, error) {
 	start := time.Now()
 	conn := tls.Server(c.transport, &tls.Config{GetConfigForClient: h.configure})
 	err := conn.Handshake()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("the handshake timeout of %v was over", c.config.HandshakeTimeout)
+	}
 	h.tellTicket(false) // if it failed before that was told
 	detail := ""
 	if err != nil {

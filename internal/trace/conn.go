@@ -102,6 +102,7 @@ func (c *conn) take(o *observation) {
 
 // replay handles what was held, until a key is missing again.
 func (c *conn) replay() {
+	delete(c.t.waiting, c)
 	for len(c.held) > 0 && !c.tls.blocked() {
 		o := c.held[0]
 		c.held[0] = observation{}
@@ -111,18 +112,36 @@ func (c *conn) replay() {
 		}
 		c.handle(&o)
 	}
-	delete(c.t.blocked, c)
 	if len(c.held) == 0 {
 		c.held = nil
 	}
 	c.block()
+	c.closeIfDone(c.t.now)
 }
 
-// block notes since when a key is waited for, if one is.
+// block notes that a key is waited for, if one is.
 func (c *conn) block() {
 	if c.tls.blocked() {
+		c.wait()
+	}
+}
+
+// wait notes since when a word of our TLS endpoint is waited for.
+func (c *conn) wait() {
+	if _, ok := c.t.waiting[c]; !ok {
 		c.since = c.t.now
-		c.t.blocked[c] = struct{}{}
+		c.t.waiting[c] = struct{}{}
+	}
+}
+
+// stopWaiting goes on without that word.
+func (c *conn) stopWaiting() {
+	delete(c.t.waiting, c)
+	if c.tls.blocked() {
+		c.giveUpKeys()
+	}
+	if c.done() {
+		c.close(c.t.now, "")
 	}
 }
 
@@ -245,24 +264,30 @@ func (c *conn) observeDrop(o *observation) {
 	}
 }
 
-// closeIfDone tells conn.close once nothing is left to exchange. Where our
-// endpoint is known, its own state decides.
-func (c *conn) closeIfDone(at time.Time) {
-	if c.closed {
-		return
-	}
+// done reports whether nothing is left to exchange. Where our endpoint is
+// known, its own state decides.
+func (c *conn) done() bool {
 	if c.endpoint != 0 {
-		if c.epState == event.StateClosed || c.epState == event.StateTimeWait {
-			c.close(at, "")
-		}
-		return
+		return c.epState == event.StateClosed || c.epState == event.StateTimeWait
 	}
-	if _, _, ok := c.tcp.Closed(); ok {
+	_, _, ok := c.tcp.Closed()
+	return ok
+}
+
+// closeIfDone tells conn.close once nothing is left to exchange, and our TLS
+// endpoint has said how its handshake ended.
+func (c *conn) closeIfDone(at time.Time) {
+	switch {
+	case c.closed || !c.done():
+	case c.tls.ours && !c.tls.over:
+		c.wait()
+	default:
 		c.close(at, "")
 	}
 }
 
-// close tells the end of the connection. How is found out if it is empty.
+// close tells the end of the connection: how it ended if it is done or no
+// reason is given, and else the reason not to follow it further.
 func (c *conn) close(at time.Time, how string) {
 	if c.closed {
 		return
@@ -276,18 +301,16 @@ func (c *conn) close(at time.Time, how string) {
 	c.closed = true
 	c.closedAt = c.t.now
 	side := event.NoSide
-	if h, by, ok := c.tcp.Closed(); ok {
-		side = by
-		if how == "" {
-			how = h
+	if how == "" || c.done() {
+		how = "timeout" // if our endpoint is CLOSED, and no segment says why
+		if h, by, ok := c.tcp.Closed(); ok {
+			how, side = h, by
 		}
-	}
-	if how == "" {
-		how = "timeout" // our endpoint is CLOSED, and no segment says why
 	}
 	c.endTLS(at, how)
 	c.emit(at, event.Wire, side, c.summary(how))
 	c.endEmbryo()
+	delete(c.t.waiting, c)
 	c.end = c.t.ended.PushBack(c)
 }
 

@@ -18,7 +18,8 @@ const (
 	// idleTimeout is how long any other connection is followed without a
 	// word of it: what RFC 5382, section 5, asks of a NAT.
 	idleTimeout = 2*time.Hour + 4*time.Minute
-	// maxHold is how long observations wait for a key.
+	// maxHold is how long a connection waits for a word of our TLS endpoint:
+	// a key, or the end of its handshake.
 	maxHold = 2 * time.Second
 )
 

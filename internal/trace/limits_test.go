@@ -31,7 +31,7 @@ func (r *recorder) closes() map[uint64]string {
 
 // size returns what the tracer keeps. It has closed before.
 func size(tr *Tracer) int {
-	return len(tr.conns) + len(tr.byEndpoint) + len(tr.blocked) + len(tr.histories.byFlow) +
+	return len(tr.conns) + len(tr.byEndpoint) + len(tr.waiting) + len(tr.histories.byFlow) +
 		tr.all.Len() + tr.embryonic.Len() + tr.halfOpen.Len() + tr.ended.Len() + tr.heldBytes + tr.histories.total
 }
 

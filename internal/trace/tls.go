@@ -148,6 +148,7 @@ func (c *conn) observeTLS(o *observation) {
 		if s.failed != nil {
 			c.tellFailed(o.at, s.failed)
 		}
+		c.closeIfDone(o.at)
 	}
 }
 

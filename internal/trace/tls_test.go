@@ -363,6 +363,59 @@ func TestFailureHasOurError(t *testing.T) {
 	}
 }
 
+// A connection that the client gives up is closed when our endpoint has said
+// what it makes of that, or is overdue with it.
+func TestCloseWaitsForOurError(t *testing.T) {
+	s := record(t, tls.VersionTLS12)
+	const reset = connected + `
+		client PSH ACK N bytes
+		client tls client_hello
+		tls client START > WAIT_SH
+		tls server START > RECVD_CH
+		client RST
+		wire client ESTABLISHED > CLOSED: segment 13
+		tls client WAIT_SH > FAILED
+		tls server RECVD_CH > FAILED
+		endpoint server ESTABLISHED > CLOSED: segment 13
+	`
+	const failed = `
+		tls failed by client: client reset the connection after client_hello, without an alert
+		close rst client
+	`
+	begin := func(w *wire) {
+		w.connect()
+		w.TLSStart(w.flow)
+		w.client(event.ACK|event.PSH, s.flights[0].data)
+		w.reset()
+	}
+	t.Run("end", func(t *testing.T) {
+		tr, events := newTestTracer(t, defaultLimits)
+		w := newWire(t, tr)
+		begin(w)
+		w.sync()
+		events.wantTLS(1, reset)
+		tr.Step(w.flow, event.TLSStep{Step: "handshake"})
+		tr.TLSEnd(w.flow, net.ErrClosed)
+		w.sync()
+		events.wantTLS(1, reset+"tls endpoint handshake false"+failed)
+	})
+	t.Run("time", func(t *testing.T) {
+		housekept(t, func(t *testing.T, w *wire, events *recorder) {
+			begin(w)
+			sleep(maxHold - time.Second)
+			events.wantTLS(1, reset)
+			sleep(time.Second)
+			events.wantTLS(1, reset+failed)
+		})
+	})
+	t.Run("close", func(t *testing.T) {
+		tr, events := newTestTracer(t, defaultLimits)
+		begin(newWire(t, tr))
+		tr.Close()
+		events.wantTLS(1, reset+failed)
+	})
+}
+
 // An error of our endpoint that the wire does not show is told at the end.
 func TestFailureOnlyOursIsTold(t *testing.T) {
 	s := record(t, tls.VersionTLS12)

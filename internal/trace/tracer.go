@@ -56,8 +56,8 @@ type Tracer struct {
 	embryonic  *list.List         // of *conn whose handshake is not complete, without an endpoint of ours, likewise
 	halfOpen   *list.List         // of *conn whose handshake is not complete, with one, likewise
 	ended      *list.List         // of *conn that are kept for stray segments, oldest end first
-	blocked    map[*conn]struct{} // those that hold observations for a key
-	heldBytes  int                // of packets that they hold
+	waiting    map[*conn]struct{} // those that wait for a word of our TLS endpoint
+	heldBytes  int                // of the packets that are held for a key
 	pkt        tcptrack.Packet
 
 	histories histories // for readers on other goroutines
@@ -81,7 +81,7 @@ func newTracer(cfg Config, l limits) *Tracer {
 		embryonic:  list.New(),
 		halfOpen:   list.New(),
 		ended:      list.New(),
-		blocked:    make(map[*conn]struct{}),
+		waiting:    make(map[*conn]struct{}),
 	}
 	t.q.limits, t.q.wake = &t.limits, make(chan struct{}, 1)
 	t.histories.limits, t.histories.byFlow = &t.limits, make(map[event.Flow]*history)
@@ -238,9 +238,9 @@ func (t *Tracer) evict(c *conn) {
 // housekeep lets go of what nothing more is to come of. The lists are in the
 // order of the times, so that each pass ends at the first that is to stay.
 func (t *Tracer) housekeep() {
-	for c := range t.blocked {
+	for c := range t.waiting {
 		if t.now.Sub(c.since) >= maxHold {
-			c.giveUpKeys()
+			c.stopWaiting()
 		}
 	}
 	t.sweep(t.ended, linger, func(c *conn) time.Time { return c.closedAt }, func(c *conn) {

@@ -186,6 +186,22 @@ func TestReuseOfFlow(t *testing.T) {
 	}
 }
 
+// A SYN that got no answer is given up when the client tries with a new number.
+func TestNewSYNAfterNoAnswer(t *testing.T) {
+	tr, events := newTestTracer(t, defaultLimits)
+	w := newWire(t, tr)
+	w.client(event.SYN, "")
+	w.seq[event.Client] += 1000
+	w.connect()
+	w.sync()
+	events.want(1, `
+		open
+		client SYN
+		wire client CLOSED > SYN-SENT: call connect
+		close timeout`)
+	events.want(2, connected)
+}
+
 // A damaged segment is told and not believed, and its drop refers to it.
 func TestBadChecksum(t *testing.T) {
 	tr, events := newTestTracer(t, defaultLimits)
