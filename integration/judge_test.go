@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,9 +54,9 @@ func (s story) tell(lines map[string][]string) {
 			lines[k] = append(lines[k], segmentLine(b.Flags, b.SeqRel, b.AckRel, b.Len))
 			at[b.Frame] = len(lines[k]) - 1
 		case *event.Message:
-			notes = append(notes, note{b.Frames[len(b.Frames)-1], e.From, handshakeNote(uint8(b.Type))})
+			notes = append(notes, note{slices.Max(b.Frames), e.From, handshakeNote(uint8(b.Type))})
 		case *event.Alert:
-			notes = append(notes, note{b.Frames[len(b.Frames)-1], e.From, fmt.Sprintf("alert %d", b.Code)})
+			notes = append(notes, note{slices.Max(b.Frames), e.From, fmt.Sprintf("alert %d", b.Code)})
 		}
 	}
 	for _, n := range notes {

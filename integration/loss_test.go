@@ -19,7 +19,7 @@ import (
 // can double the time to the next try.
 const lossTimeout = 3 * time.Minute
 
-// 30 % of the packets are lost, in both directions: TLS gets its 200 KB through,
+// 30 % of the packets are lost, in both directions: TLS gets 200 KB through,
 // and each retransmission that crosses the interface is told as one.
 //
 //	+-- client's namespace --+        +------------ the lab ------------+
@@ -33,8 +33,8 @@ const lossTimeout = 3 * time.Minute
 // when a packet is dropped within itself.
 func TestLoss(t *testing.T) {
 	t.Parallel()
-	const conns, each = 4, 25_000 // in each direction
-	l := newLab(t, "--service", "echo", "--no-offload")
+	const conns, each = 8, 12_500 // bytes in each direction
+	l := newLab(t, "--service", "echo", "--no-offload", "--time-wait", "60s")
 	client := l.addClientNamespace()
 	l.nft(`
 		add table inet loss
@@ -51,6 +51,8 @@ func TestLoss(t *testing.T) {
 		})
 	}
 	clients.Wait()
+	l.nft(`flush chain inet loss forward`)
+	client.awaitNoSockets()
 	l.awaitClose(conns)
 
 	all := l.stories()
@@ -116,6 +118,18 @@ func (l *lab) addClientNamespace() *lab {
 	c.must("ip", "link", "set", "veth0", "up", "gso_max_segs", "1") // one segment a packet
 	c.must("ip", "route", "add", "default", "via", "192.0.2.1")
 	return c
+}
+
+// awaitNoSockets waits until the kernel of a namespace has ended its connections.
+func (l *lab) awaitNoSockets() {
+	l.t.Helper()
+	left := ""
+	for deadline := time.Now().Add(lossTimeout); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if left = l.run(nil, "ss", "-Htan").out; left == "" {
+			return
+		}
+	}
+	l.t.Fatalf("connections left after %v:\n%s", lossTimeout, left)
 }
 
 // retransmitted is how many segments the kernel of a namespace sent again.

@@ -20,6 +20,7 @@ import (
 	"synscope/event"
 	"synscope/internal/config"
 	"synscope/internal/privilege"
+	"synscope/stack"
 	"synscope/tlsbridge"
 	"synscope/tun"
 )
@@ -69,6 +70,7 @@ func (d *daemon) run(ctx context.Context) error {
 		ctx = context.Background()
 	}
 	d.log = slog.New(newLineHandler(d.stderr))
+	stack.LogTo(func(text string) { d.log.Warn("netstack: " + text) })
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
