@@ -31,6 +31,17 @@ type Sink interface {
 	Event(e *event.Event)
 }
 
+// A Queue is a Sink that hands events on to another on a goroutine of its own.
+// It is bounded; what found no room is told by a trace.gap in its place. It is
+// closed after Shutdown has returned.
+type Queue = trace.Queue
+
+// NewQueue starts a queue of at most max events before sink. Flush, if it is not
+// nil, is called whenever the queue has run empty.
+func NewQueue(sink Sink, flush func() error, max int) *Queue {
+	return trace.NewQueue(sink, flush, max)
+}
+
 // A KeyLog takes the TLS secrets of the connections, for decrypting captures of
 // them. Secrets are never part of an event.
 type KeyLog interface {

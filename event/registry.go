@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // The types below are code points of the IANA TLS parameters registries
@@ -31,16 +32,19 @@ func parse8(names map[uint16]string, b []byte) (uint16, error) { return parse(na
 
 func parse(names map[uint16]string, b []byte, bits int) (uint16, error) {
 	s := string(b)
+	if n, ok := strings.CutPrefix(s, "GREASE ("); ok {
+		s = strings.TrimSuffix(n, ")")
+	}
+	v, err := strconv.ParseUint(s, 0, bits) // no name begins as a number does
+	if err == nil {
+		return uint16(v), nil
+	}
 	for v, n := range names {
 		if n == s {
 			return v, nil
 		}
 	}
-	if len(s) == len("GREASE (0x0a0a)") && s[:8] == "GREASE (" {
-		s = s[8:14]
-	}
-	v, err := strconv.ParseUint(s, 0, bits)
-	return uint16(v), err
+	return 0, err
 }
 
 // Codes are code points of one byte that are shown by their numbers. They are

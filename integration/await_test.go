@@ -134,6 +134,15 @@ func (s story) segments(from event.Side) []*event.Segment {
 	return segs
 }
 
+// end is the relative sequence number after a segment.
+func end(seg *event.Segment) int64 {
+	n := seg.SeqRel + int64(seg.Len)
+	if seg.Flags&(event.SYN|event.FIN) != 0 {
+		n++
+	}
+	return n
+}
+
 // retransmits counts the segments of a side that are told as retransmitted.
 func (s story) retransmits(from event.Side) int {
 	n := 0

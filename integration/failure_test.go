@@ -151,25 +151,6 @@ func (l *lab) exchange(sent string) string {
 	return string(out)
 }
 
-// The client sends a part of its ClientHello and then nothing: the server ends
-// what does not become a handshake.
-func TestHandshakeTimeout(t *testing.T) {
-	l := newTLSLab(t, "--handshake-timeout", "1s")
-	if out := l.exchange(clientHello(t)[:20]); out != "" {
-		t.Errorf("the server sent %q to a part of a ClientHello", out)
-	}
-	s := l.story()
-	s.wantTransitions(t, closedByServer+`
-		tls client  START > FAILED
-		tls server  START > FAILED`)
-	s.wantMessages(t, "")
-	f := s.wantFailed(t, event.Server, "server closed the connection before any message, without an alert")
-	if want := "the handshake timeout of 1s was over"; f.Error != want {
-		t.Errorf("our endpoint says %q, want %q", f.Error, want)
-	}
-	l.judge()
-}
-
 // The client closes in the middle of the handshake, without a word.
 func TestClientGivesUp(t *testing.T) {
 	l := newTLSLab(t)

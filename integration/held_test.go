@@ -134,6 +134,12 @@ const closedByServer = `
 	tcp client  CLOSED > SYN-SENT > ESTABLISHED > CLOSE-WAIT > LAST-ACK > CLOSED
 	tcp server  LISTEN > SYN-RECEIVED > ESTABLISHED > FIN-WAIT-1 > FIN-WAIT-2 > TIME-WAIT > CLOSED`
 
+// And if the client then closes with bytes of the server's unread, which makes its
+// close a reset (RFC 9293, section 3.10.4).
+const resetByClient = `
+	tcp client  CLOSED > SYN-SENT > ESTABLISHED > CLOSE-WAIT > CLOSED
+	tcp server  LISTEN > SYN-RECEIVED > ESTABLISHED > FIN-WAIT-1 > FIN-WAIT-2 > CLOSED`
+
 // openssl runs s_client against the server's address, for one connection that
 // the server closes first.
 func (l *lab) openssl(server string, args ...string) run {

@@ -157,7 +157,7 @@ func (l *lab) tlsConfig() *tls.Config {
 }
 
 // echoOnce connects, shakes hands, has a word echoed, and closes in order: the
-// client sends close_notify, the server answers it and closes.
+// client sends close_notify, the server answers it and closes first.
 func echoOnce(config *tls.Config) error {
 	raw, err := net.DialTimeout("tcp", server4+":443", clientTimeout)
 	if err != nil {
@@ -173,13 +173,20 @@ func echoOnce(config *tls.Config) error {
 	if _, err := io.ReadFull(conn, b); err != nil || string(b) != word {
 		return fmt.Errorf("echo sent %q, %v", b, err)
 	}
+	return closeInOrder(conn)
+}
+
+// closeInOrder sends close_notify, and closes after the server has.
+func closeInOrder(conn *tls.Conn) error {
+	defer conn.NetConn().Close()
 	if err := conn.CloseWrite(); err != nil {
 		return err
 	}
+	b := make([]byte, 1)
 	if _, err := conn.Read(b); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("after close_notify: %v, want EOF", err)
 	}
-	if _, err := raw.Read(b); !errors.Is(err, io.EOF) {
+	if _, err := conn.NetConn().Read(b); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("after the server's close_notify: %v, want FIN", err)
 	}
 	return nil

@@ -34,7 +34,7 @@ const lossTimeout = 3 * time.Minute
 func TestLoss(t *testing.T) {
 	t.Parallel()
 	const conns, each = 8, 12_500 // bytes in each direction
-	l := newLab(t, "--service", "echo", "--no-offload", "--time-wait", "60s")
+	l := newLab(t, "--service", "echo", "--no-offload", "--time-wait", "60s", "--handshake-timeout", "3m")
 	client := l.addClientNamespace()
 	l.nft(`
 		add table inet loss
@@ -43,15 +43,27 @@ func TestLoss(t *testing.T) {
 	`)
 	config := l.tlsConfig()
 	var clients sync.WaitGroup
+	open := make(chan *tls.Conn, conns)
 	for range conns {
 		clients.Go(func() {
-			if err := client.echoThroughLoss(config, each); err != nil {
+			conn, err := client.echoThroughLoss(config, each)
+			if err != nil {
 				t.Error(err)
+				return
 			}
+			open <- conn
 		})
 	}
 	clients.Wait()
+	close(open)
+	// A server that gets no answer to its FIN in time resets: that is another
+	// story.
 	l.nft(`flush chain inet loss forward`)
+	for conn := range open {
+		if err := closeInOrder(conn); err != nil {
+			t.Error(err)
+		}
+	}
 	client.awaitNoSockets()
 	l.awaitClose(conns)
 
@@ -76,13 +88,13 @@ func TestLoss(t *testing.T) {
 	l.judge()
 }
 
-// echoThroughLoss sends n bytes, gets them back, and closes in order.
-func (l *lab) echoThroughLoss(config *tls.Config, n int) error {
+// echoThroughLoss sends n bytes and gets them back.
+func (l *lab) echoThroughLoss(config *tls.Config, n int) (*tls.Conn, error) {
 	raw, err := l.tryDial(netip.MustParseAddrPort(server4+":443"), lossTimeout)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer raw.Close()
+	l.t.Cleanup(func() { raw.Close() })
 	raw.SetDeadline(time.Now().Add(lossTimeout))
 	conn := tls.Client(raw, config)
 	sent := make(chan error, 1)
@@ -91,19 +103,9 @@ func (l *lab) echoThroughLoss(config *tls.Config, n int) error {
 		sent <- err
 	}()
 	if got, err := io.CopyN(io.Discard, conn, int64(n)); err != nil {
-		return fmt.Errorf("received %d bytes, %v, want %d", got, err, n)
+		return nil, fmt.Errorf("received %d bytes, %v, want %d", got, err, n)
 	}
-	if err := <-sent; err != nil {
-		return err
-	}
-	conn.CloseWrite()
-	if got, err := io.Copy(io.Discard, conn); got != 0 || err != nil {
-		return fmt.Errorf("then received %d bytes, %v, want close_notify", got, err)
-	}
-	if got, err := raw.Read(make([]byte, 1)); err != io.EOF {
-		return fmt.Errorf("then received %d bytes, %v, want FIN", got, err)
-	}
-	return nil
+	return conn, <-sent
 }
 
 // addClientNamespace makes a namespace whose route to the servers is the lab.
@@ -165,16 +167,18 @@ func (s story) wantRetransmitsCounted(t *testing.T) {
 	}
 }
 
-// judgeRetransmissions has tshark tell which segments are retransmissions. It
-// knows only what crossed the interface, as we do, and has one more word for what
-// came before: "out of order" where we can tell it from the timestamps that
-// a segment was sent again. So
+// judgeRetransmissions has tshark tell which segments are retransmissions, or out
+// of order, where it cannot tell these two apart. It knows only what crossed
+// the interface, as we do:
 //
-//   - what tshark calls a retransmission we call one;
-//   - what we call one tshark calls a retransmission or out of order;
-//   - of the server, whose segments all cross, both are the same;
-//   - what of the client is only out of order fills a hole, and was sent within
-//     the same tick of its clock as what lies behind the hole: nobody can tell.
+//   - a segment whose bytes have all crossed before is a retransmission, and both
+//     must say so;
+//   - one that brings a byte for the first time, behind others, fills a hole: it
+//     was sent again or overtaken. We tell by its timestamp, and say nothing where
+//     the sender's clock did not tick in between; tshark tells by the time and
+//     the duplicate ACKs before it. What we call a retransmission, tshark
+//     must call one, or out of order;
+//   - any other is none.
 func (l *lab) judgeRetransmissions(s story) {
 	l.t.Helper()
 	for _, from := range []event.Side{event.Client, event.Server} {
@@ -183,12 +187,22 @@ func (l *lab) judgeRetransmissions(s story) {
 			l.t.Errorf("tshark saw %d segments of the %v in %s, told were %d", len(judged), from, s.open(), len(told))
 			continue
 		}
+		crossed := make(map[int64]bool) // by relative sequence number
 		for i, seg := range told {
-			again, late := strings.Contains(judged[i], "retransmission"), strings.Contains(judged[i], "out_of_order")
-			undecided := from == event.Client && late && !again
-			if seg.Retransmit != (again || late) && !undecided {
-				l.t.Errorf("%s: segment %d of the %v, seq %d, len %d: retransmitted %t; tshark: %q",
-					s.open(), i, from, seg.SeqRel, seg.Len, seg.Retransmit, judged[i])
+			fresh := false
+			for n := range end(seg) - seg.SeqRel {
+				fresh = fresh || !crossed[seg.SeqRel+n]
+				crossed[seg.SeqRel+n] = true
+			}
+			marked := judged[i] != ""
+			again := end(seg) > seg.SeqRel && !fresh
+			if again && !(seg.Retransmit && marked) || seg.Retransmit && !marked {
+				l.t.Errorf("%s: segment %d of the %v, seq %d, len %d: crossed before %t, told as retransmitted %t, tshark: %q",
+					s.open(), i, from, seg.SeqRel, seg.Len, again, seg.Retransmit, judged[i])
+			}
+			if from == event.Server && seg.Retransmit != again {
+				l.t.Errorf("%s: segment %d of the server, seq %d, len %d: all that it sends crosses, so it was sent before or not: %t, told: %t",
+					s.open(), i, seg.SeqRel, seg.Len, again, seg.Retransmit)
 			}
 		}
 	}

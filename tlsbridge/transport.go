@@ -137,6 +137,7 @@ func (t *transport) keep(b []byte) {
 }
 
 func (t *transport) Write(b []byte) (int, error) {
+	t.touch() // else the close_notify of an idle connection would be too late
 	sent := 0
 	for {
 		n, err := t.raw.Write(b[sent:])

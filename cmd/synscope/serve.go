@@ -200,7 +200,8 @@ func (d *daemon) serve(ctx context.Context, signals <-chan os.Signal) error {
 			d.log.Warn("interface "+c.String(), "name", d.iface.Name())
 		case <-d.scope.Down():
 			err := d.scope.Err()
-			d.stop()
+			d.scope.Close() // no packet passes any more: there is nothing to wait for
+			d.outputs.close()
 			return hinted{fmt.Errorf("interface %s: %w", d.cfg.TUN.Name, err), "somebody else removed it: start again to make it anew"}
 		}
 	}
