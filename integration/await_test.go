@@ -1,8 +1,9 @@
 package integration
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -48,27 +49,39 @@ func (l *lab) tryDial(server netip.AddrPort, timeout time.Duration) (conn net.Co
 	return conn, err
 }
 
-// await waits for an event of the running daemon.
-func (l *lab) await(what string, is func(e *event.Event) bool) *event.Event {
+// await waits for an event of the running daemon. It asks of each event once, in
+// order, from the first.
+func (l *lab) await(what string, is func(e *event.Event) bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		b, err := os.ReadFile(l.path("events.jsonl"))
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		b = b[:bytes.LastIndexByte(b, '\n')+1] // the last line may be half written
-		for line := range bytes.Lines(b) {
-			e := new(event.Event)
-			if err := json.Unmarshal(line, e); err != nil {
-				l.t.Fatalf("%v\n%s", err, line)
-			}
-			if is(e) {
-				return e
-			}
-		}
+	f, err := os.Open(l.path("events.jsonl"))
+	if err != nil {
+		l.t.Fatal(err)
 	}
-	l.t.Fatalf("not told within %v: %s", startTimeout, what)
-	return nil
+	defer f.Close()
+	lines := bufio.NewReader(f)
+	var line []byte
+	for deadline := time.Now().Add(startTimeout); ; {
+		part, err := lines.ReadBytes('\n')
+		line = append(line, part...)
+		if err == io.EOF { // what is there of a line will be continued
+			if time.Now().After(deadline) {
+				l.t.Fatalf("not told within %v: %s", startTimeout, what)
+			}
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		e := new(event.Event)
+		if err == nil {
+			err = json.Unmarshal(line, e)
+		}
+		if err != nil {
+			l.t.Fatalf("%v\n%s", err, line)
+		}
+		if is(e) {
+			return
+		}
+		line = nil
+	}
 }
 
 // awaitClose waits for the end of n connections.

@@ -15,8 +15,8 @@ const pythonClient = `
 import http.client, socket, ssl, sys
 address, name, ca = sys.argv[1:]
 context = ssl.create_default_context(cafile=ca)
-conn = http.client.HTTPSConnection(name, context=context)
-conn._create_connection = lambda *args, **kwargs: socket.create_connection((address, 443))
+conn = http.client.HTTPSConnection(name)
+conn.sock = context.wrap_socket(socket.create_connection((address, 443)), server_hostname=name)
 conn.request("GET", "/", headers={"Connection": "close"})
 response = conn.getresponse()
 print(response.status, flush=True)
@@ -56,7 +56,7 @@ func TestClients(t *testing.T) {
 			says:    "ClientHello", tcp: closedByServer, last: closeNotify,
 		},
 		{
-			// The server closes when nothing moves, and its GOAWAY is not read.
+			// The server closes when nothing moves, and curl does not read its close_notify.
 			name: "curl, HTTP/2", alpn: "h2", flags: []string{"--idle-timeout", "2s"},
 			command: func(l *lab) []string { return append([]string{"curl"}, l.curlArgs("--http2", page)...) },
 			says:    "ClientHello", tcp: resetByClient, last: nothing,
@@ -121,7 +121,7 @@ func TestClientGo(t *testing.T) {
 		l := newTLSLab(t, "--service", "chargen:100")
 		config := l.tlsConfig()
 		config.NextProtos = []string{"http/1.1"}
-		l.goClient(server, config)
+		l.goClient(l.dial(server), config)
 
 		s := l.story()
 		s.wantTransitions(t, closedByServer+tls13)

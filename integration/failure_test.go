@@ -9,9 +9,9 @@ import (
 	"synscope/event"
 )
 
-// The server finds nothing in the ClientHello that it could agree to, says so in
-// clear, and closes.
-func TestNothingInCommon(t *testing.T) {
+// The server cannot agree to anything in the ClientHello, says so in clear, and
+// closes.
+func TestClientHelloRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, alert, cause string
 		flags, client      []string
@@ -50,6 +50,11 @@ func TestNothingInCommon(t *testing.T) {
 			name: "application protocol", alert: "no_application_protocol",
 			cause:  "server shares no application protocol with the client: alert no_application_protocol after client_hello",
 			client: []string{"-alpn", "imap"},
+		},
+		{
+			name: "needless fallback (RFC 7507)", alert: "inappropriate_fallback",
+			cause:  "server was offered a needless fallback by the client: alert inappropriate_fallback after client_hello",
+			client: []string{"-tls1_2", "-fallback_scsv"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

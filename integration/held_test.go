@@ -73,6 +73,7 @@ func (c *heldClient) fill() {
 func (c *heldClient) until(line string) {
 	c.l.t.Helper()
 	c.pipe.SetReadDeadline(time.Now().Add(startTimeout))
+	defer c.pipe.SetReadDeadline(time.Time{})
 	for b := make([]byte, len(filler)); !strings.HasSuffix(string(c.out), line+"\n"); {
 		n, err := c.pipe.Read(b)
 		if err != nil {
@@ -80,7 +81,6 @@ func (c *heldClient) until(line string) {
 		}
 		c.out = append(c.out, b[:n]...)
 	}
-	c.pipe.SetReadDeadline(time.Time{})
 	c.fill()
 }
 

@@ -30,11 +30,7 @@ func TestManyConnections(t *testing.T) {
 	before, files := l.rss(), len(l.descriptors())
 	l.handshakes(many, atOnce)
 	l.awaitStates(event.StateClosed, warmUp+many)
-	margin := 32 // MB; what leaks 16 KB a connection is found
-	if raceFlags != nil {
-		margin *= 4
-	}
-	if after := l.rss(); after > before+margin {
+	if after := l.rss(); after > before+margin(32) { // what leaks 16 KB a connection is found
 		t.Errorf("%d MB resident after %d connections, %d MB before", after, many, before)
 	}
 	if n := len(l.descriptors()); n != files {
@@ -115,6 +111,15 @@ func TestUpload(t *testing.T) {
 	if c := s.wantClose(t, "fin", event.Client); c.BytesClient != size || c.BytesServer != 0 {
 		t.Errorf("conn.close counts %d and %d bytes, want %d and 0", c.BytesClient, c.BytesServer, size)
 	}
+}
+
+// margin is an allowance of memory in MB. The race detector takes several times
+// what the program does.
+func margin(mb int) int {
+	if raceFlags != nil {
+		return 4 * mb
+	}
+	return mb
 }
 
 // handshakes makes n connections, some at once.

@@ -265,26 +265,6 @@ func (c *rawClient) waiting() bool {
 	return n > 0 && err == nil
 }
 
-// silence fails the test if the server sends something within d.
-func (c *rawClient) silence(d time.Duration) {
-	c.t.Helper()
-	deadline := time.Now().Add(d)
-	buf := make([]byte, 1<<16)
-	for wait := d; wait > 0; wait = time.Until(deadline) {
-		fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(fds, int(wait.Milliseconds())+1); n == 0 || err != nil {
-			continue
-		}
-		n, _, err := unix.Recvfrom(c.fd, buf, unix.MSG_DONTWAIT)
-		if err != nil {
-			continue
-		}
-		if s, from, to := parsePacket(buf[:n]); from == c.server && to == c.client {
-			c.t.Fatalf("the server sent [%v] seq %d ack %d len %d, want nothing", s.flags, s.seq, s.ack, len(s.payload))
-		}
-	}
-}
-
 // awaitCapture waits until the capture has written what crossed the interface:
 // a last packet, of no protocol and for no one, is in the file.
 func (l *lab) awaitCapture() {
@@ -364,7 +344,7 @@ func parsePacket(b []byte) (s segment, src, dst netip.AddrPort) {
 		from, to, b = h.SourceAddress(), h.DestinationAddress(), h.Payload()
 	case header.IPv6Version:
 		h := header.IPv6(b)
-		if !h.IsValid(len(b)) || h.TransportProtocol() != header.TCPProtocolNumber {
+		if !h.IsValid(len(b)) || h.NextHeader() != uint8(header.TCPProtocolNumber) {
 			return s, src, dst
 		}
 		from, to, b = h.SourceAddress(), h.DestinationAddress(), h.Payload()

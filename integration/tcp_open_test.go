@@ -85,6 +85,9 @@ func TestACKWithoutTimestamps(t *testing.T) {
 		s.wantTransitions(t, `
 			tcp client  CLOSED > SYN-SENT > ESTABLISHED > CLOSED
 			tcp server  LISTEN > SYN-RECEIVED > ESTABLISHED > CLOSED`)
+		if d := one[*event.Drop](t, s); d.Reason != "no timestamp option (RFC 7323, section 3.2)" || d.N == 0 {
+			t.Errorf("dropped: %+v", d)
+		}
 		l.judge()
 	})
 }

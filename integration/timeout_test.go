@@ -20,7 +20,7 @@ func TestHandshakeTimeout(t *testing.T) {
 		tls client  START > FAILED
 		tls server  START > FAILED`)
 	s.wantMessages(t, "")
-	f := s.wantFailed(t, event.Server, "server closed the connection before any message, without an alert")
+	f := s.wantFailed(t, event.Server, "server closed the connection before any message, without an alert: the handshake timeout of 1s was over")
 	if want := "the handshake timeout of 1s was over"; f.Error != want {
 		t.Errorf("our endpoint says %q, want %q", f.Error, want)
 	}
@@ -36,7 +36,7 @@ func TestIdleTimeout(t *testing.T) {
 			l := newTLSLab(t, "--service", service, "--idle-timeout", "1s")
 			config := l.tlsConfig()
 			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-			l.goClient(netip.MustParseAddrPort(server4+":443"), config)
+			l.goClient(l.dial(netip.MustParseAddrPort(server4+":443")), config)
 			s := l.story()
 			s.wantTransitions(t, closedByServer+tls13)
 			s.wantMessages(t, messages13)

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
@@ -88,41 +89,75 @@ func TestTLS13(t *testing.T) {
 	l.judge()
 }
 
-// The client's first key share decides whether the server has to ask for another
-// one with HelloRetryRequest, which costs a round trip.
+// The client's key share is for a group that the server has, and its hello is
+// answered at once.
 func TestTLS13Handshakes(t *testing.T) {
-	retried := handshakeCase{
-		client: []string{"-ciphersuites", "TLS_AES_128_GCM_SHA256", "-groups", "X448:X25519"},
-		transitions: `
-			tls client  START > WAIT_SH > START > WAIT_SH > WAIT_EE > WAIT_CERT_CR > WAIT_CV > WAIT_FINISHED > CONNECTED > CLOSED
-			tls server  START > RECVD_CH > START > RECVD_CH > NEGOTIATED > WAIT_FLIGHT2 > WAIT_FINISHED > CONNECTED > CLOSED`,
-		messages: `
-			client client_hello
-			server hello_retry_request
-			server change_cipher_spec
-			client change_cipher_spec
-			client client_hello
-			server server_hello
-			server {encrypted_extensions}
-			server {certificate}
-			server {certificate_verify}
-			server {finished}
-			server {new_session_ticket}
-			client {finished}
-			server {alert close_notify}
-			client {alert close_notify}`,
-		want: established13,
-	}
-	retried.want.HelloRetry, retried.want.RoundTrips = true, 2
 	accepted := handshakeCase{client: sClient13, transitions: tls13, messages: messages13, want: established13}
+	testHandshakes(t, []handshakeCase{accepted.named("IPv4", server4), accepted.named("IPv6", server6)})
+}
 
-	cases := []handshakeCase{
-		accepted.named("share accepted, IPv4", server4),
-		accepted.named("share accepted, IPv6", server6),
-		retried.named("hello retry, IPv4", server4),
-		retried.named("hello retry, IPv6", server6),
+// The client's key share is for a group that the server does not have: the server
+// asks for another with HelloRetryRequest, which costs a round trip.
+func TestTLS13HelloRetry(t *testing.T) {
+	bothVersions(t, func(t *testing.T, server netip.AddrPort) {
+		l := newTLSLab(t, "--service", "chargen:100", "--groups", "secp384r1")
+		config := l.tlsConfig()
+		config.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP384}
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(1) // or it asks for no ticket
+		l.goClient(&patientConn{TCPConn: l.dial(server), records: 2}, config)
+
+		s := l.story()
+		want := established13
+		want.HelloRetry, want.RoundTrips, want.Group = true, 2, event.Group(tls.CurveP384)
+		s.wantHandshake(t, handshakeCase{
+			transitions: `
+				tls client  START > WAIT_SH > START > WAIT_SH > WAIT_EE > WAIT_CERT_CR > WAIT_CV > WAIT_FINISHED > CONNECTED > CLOSED
+				tls server  START > RECVD_CH > START > RECVD_CH > NEGOTIATED > WAIT_FLIGHT2 > WAIT_FINISHED > CONNECTED > CLOSED`,
+			messages: `
+				client client_hello
+				server hello_retry_request
+				server change_cipher_spec
+				client change_cipher_spec
+				client client_hello
+				server server_hello
+				server {encrypted_extensions}
+				server {certificate}
+				server {certificate_verify}
+				server {finished}
+				server {new_session_ticket}
+				client {finished}
+				server {alert close_notify}
+				client {alert close_notify}`,
+			want: want,
+		})
+		l.judge()
+	})
+}
+
+// A patientConn gives a client nothing to read before some whole records are
+// there: our server sends HelloRetryRequest and ChangeCipherSpec in two segments,
+// and a client may answer the first before it has the second.
+type patientConn struct {
+	*net.TCPConn
+	records int // still to wait for
+	buf     bytes.Buffer
+}
+
+func (c *patientConn) Read(b []byte) (int, error) {
+	for ; c.records > 0; c.records-- {
+		header := make([]byte, 5)
+		if _, err := io.ReadFull(c.TCPConn, header); err != nil {
+			return 0, err
+		}
+		c.buf.Write(header)
+		if _, err := io.CopyN(&c.buf, c.TCPConn, int64(header[3])<<8|int64(header[4])); err != nil {
+			return 0, err
+		}
 	}
-	testHandshakes(t, cases)
+	if c.buf.Len() > 0 {
+		return c.buf.Read(b)
+	}
+	return c.TCPConn.Read(b)
 }
 
 // The first connection brings a ticket, the second offers it as a pre-shared
@@ -159,7 +194,7 @@ func TestTLS13PostQuantum(t *testing.T) {
 		config := l.tlsConfig()
 		config.ClientSessionCache = tls.NewLRUClientSessionCache(1) // or it asks for no ticket
 		config.CurvePreferences = []tls.CurveID{tls.X25519MLKEM768}
-		l.goClient(server, config)
+		l.goClient(l.dial(server), config)
 
 		s := l.story()
 		want := established13
@@ -174,11 +209,11 @@ func TestTLS13PostQuantum(t *testing.T) {
 
 // goClient shakes hands as crypto/tls does, reads until the server has closed,
 // and closes.
-func (l *lab) goClient(server netip.AddrPort, config *tls.Config) {
+func (l *lab) goClient(raw net.Conn, config *tls.Config) {
 	l.t.Helper()
-	conn := tls.Client(net.Conn(l.dial(server)), config)
+	conn := tls.Client(raw, config)
 	if _, err := io.ReadAll(conn); err != nil {
-		l.t.Fatalf("reading from %v: %v", server, err)
+		l.t.Fatalf("reading from %v: %v", raw.RemoteAddr(), err)
 	}
 	l.held++
 	l.awaitStates(event.StateFinWait2, l.held)

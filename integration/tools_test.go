@@ -11,9 +11,9 @@ import (
 
 // tools are the programs that the tests run, with the Debian package of each.
 var tools = map[string]string{
-	"ip": "iproute2", "ss": "iproute2", "nft": "nftables",
+	"ip": "iproute2", "ss": "iproute2", "nstat": "iproute2", "sysctl": "procps", "setpriv": "util-linux", "nft": "nftables",
 	"curl": "curl", "openssl": "openssl", "gnutls-cli": "gnutls-bin",
-	"python3": "python3", "node": "nodejs", "java": "default-jre-headless",
+	"python3": "python3", "node": "nodejs", "keytool": "default-jre-headless",
 	"tshark": "tshark", "dumpcap": "wireshark-common", "ping": "iputils-ping",
 }
 

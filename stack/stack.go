@@ -123,6 +123,7 @@ func New(cfg Config) (*Stack, error) {
 		linkDone:  make(chan struct{}),
 	}
 	s.flows.init(s.obs, &s.limits)
+	s.sweep.init(s)
 	s.stack = gstack.New(gstack.Options{
 		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocolProbe(s.probe)},
@@ -135,7 +136,7 @@ func New(cfg Config) (*Stack, error) {
 		return nil, fmt.Errorf("stack: %w", err)
 	}
 	s.sweep.maxTimeWait.Store(maxTimeWait)
-	s.sweep.start(s)
+	s.sweep.start()
 	s.acceptor.Add(1) // for acceptLoop
 	go s.acceptLoop()
 	return s, nil

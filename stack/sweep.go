@@ -30,13 +30,15 @@ type sweeper struct {
 	done        chan struct{}
 }
 
-func (w *sweeper) start(s *Stack) {
+// init makes w ready for soon, which the read loop may call before start.
+func (w *sweeper) init(s *Stack) {
 	w.stack = s
 	w.wake = make(chan struct{}, 1)
 	w.quit = make(chan struct{})
 	w.done = make(chan struct{})
-	go w.run()
 }
+
+func (w *sweeper) start() { go w.run() }
 
 // soon has the sweeper look again shortly.
 func (w *sweeper) soon() {

@@ -25,6 +25,7 @@ type tlsState struct {
 	err     string           // of TLSEnd
 	failed  *event.Failed    // waits for our endpoint's word
 	told    bool             // tls.failed was told
+	alerted bool             // the server sent an alert
 	early   []tlswire.Secret // secrets from before the decoder; bounded
 	master  []tlswire.Secret // candidates that wait for proof of use
 	signing time.Duration
@@ -108,6 +109,8 @@ func (c *conn) emitTLS(at tlswire.Stamp, from event.Side, body event.Body) {
 		return
 	case *event.Established:
 		c.proveCandidates(b)
+	case *event.Alert:
+		c.tls.alerted = c.tls.alerted || from == event.Server
 	}
 	c.emit(at.Time, event.Wire, from, body)
 }
@@ -118,6 +121,11 @@ func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 	}
 	c.tls.told = true
 	f.Error = c.tls.err
+	if c.tls.ours && c.tls.err != "" && f.Side == event.Server && !c.tls.alerted {
+		// The wire shows only that we closed; we know why.
+		f.Cause += ": " + c.tls.err
+		f.Hint = "the client did not go on in time, or it broke off; the endpoint's timeouts and limits are settings of its own"
+	}
 	c.emit(at, event.Wire, f.Side, f)
 }
 
@@ -200,7 +208,7 @@ func (c *conn) endTLS(at time.Time, how string) {
 	case c.tls.failed != nil:
 		c.tellFailed(at, c.tls.failed)
 	case c.tls.err != "" && !c.tls.told:
-		c.tellFailed(at, &event.Failed{Side: event.Server, Cause: "our endpoint gave up: " + c.tls.err})
+		c.tellFailed(at, &event.Failed{Side: event.Server, Cause: "our endpoint gave up"})
 	}
 }
 

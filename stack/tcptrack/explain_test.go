@@ -31,8 +31,8 @@ c> ACK seq=102 ack=502     | client FIN-WAIT-2>TIME-WAIT by 6; server LAST-ACK>C
 	crossed := opened + `
 s> FIN ACK seq=501 ack=101 | server ESTABLISHED>FIN-WAIT-1 by close; server end
 c> FIN ACK seq=101 ack=501 | client ESTABLISHED>FIN-WAIT-1 by close; client end
-s> ACK seq=502 ack=102     | server FIN-WAIT-1>CLOSING by 5; client FIN-WAIT-1>FIN-WAIT-2 by 6
-c> ACK seq=102 ack=502     | client FIN-WAIT-2>TIME-WAIT by 4; server CLOSING>TIME-WAIT by 7
+s> ACK seq=502 ack=102     | server FIN-WAIT-1>CLOSING by 5
+c> ACK seq=102 ack=502     | client FIN-WAIT-1>CLOSING by 4; client CLOSING>TIME-WAIT by 6; server CLOSING>TIME-WAIT by 7
 `
 	reset := opened + `
 c> RST seq=101 | client ESTABLISHED>CLOSED by 4; server ESTABLISHED>CLOSED by 4; reset
@@ -121,7 +121,7 @@ c> FIN ACK seq=101 ack=502 | client CLOSE-WAIT>LAST-ACK by close; client end
 `, []event.State{finWait2, timeWait}},
 		{"FIN before the ACK", closes + `
 c> FIN ACK seq=101 ack=501 | client ESTABLISHED>FIN-WAIT-1 by close; client end
-c> ACK seq=102 ack=502     | client FIN-WAIT-1>CLOSING by 4; server FIN-WAIT-1>FIN-WAIT-2 by 6
+c> ACK seq=102 ack=502     | client FIN-WAIT-1>CLOSING by 4
 `, []event.State{closing, timeWait}},
 		{"not acknowledged", closes, nil},
 	} {

@@ -137,11 +137,19 @@ func (c *Conn) ackFIN(n uint64, from event.Side, s, r *half) {
 		c.move(from, event.StateCloseWait, cause)
 	case event.StateFinWait1:
 		c.move(from, event.StateClosing, cause)
+		if s.finAckedN != 0 {
+			c.move(from, event.StateTimeWait, bySegment(s.finAckedN))
+		}
 	case event.StateFinWait2:
 		c.move(from, event.StateTimeWait, cause)
 	}
 	switch r.state {
 	case event.StateFinWait1:
+		if s.fin && s.finAckedN == 0 {
+			// The FINs crossed, and the peer's was sent before this ACK:
+			// what it made of both is told when it acknowledges that FIN.
+			break
+		}
 		c.move(from.Peer(), event.StateFinWait2, bySegment(n))
 	case event.StateClosing:
 		c.move(from.Peer(), event.StateTimeWait, bySegment(n))
