@@ -73,6 +73,10 @@ var rules = map[string]rule{
 		imports: []string{"tlsbridge/tlswire"},
 		why:     "it gets secrets, which are never in events",
 	},
+	"internal/pcapng": {
+		imports: []string{"event", "internal/keylog", "tlsbridge/tlswire"},
+		why:     "it gets packets, events and secrets, and does not know what makes them",
+	},
 	"internal/config": {
 		imports: []string{"event"},
 		why:     "it is read and checked before anything else is made",
@@ -87,7 +91,7 @@ var rules = map[string]rule{
 	"cmd/synscope": {
 		imports: []string{
 			".", "event", "internal/config", "internal/explain", "internal/jsonlines", "internal/keylog", "internal/ladder",
-			"internal/privilege", "internal/trace", "stack", "tlsbridge", "tun",
+			"internal/pcapng", "internal/privilege", "internal/trace", "stack", "tlsbridge", "tun",
 		}, gvisor: true,
 		why: "it is the command",
 	},

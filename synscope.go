@@ -48,6 +48,10 @@ type KeyLog interface {
 	Secret(s tlswire.Secret)
 }
 
+// A Capture takes every packet and the secrets of the connections, in the order
+// of the frames; see internal/pcapng for the one of the command.
+type Capture = trace.Capture
+
 // Config says what a Scope is to do. Stack.Device and Stack.Prefixes, and
 // TLS.Authority, are required.
 type Config struct {
@@ -60,6 +64,9 @@ type Config struct {
 	Sinks []Sink
 	// KeyLog takes the secrets. Nil means nobody.
 	KeyLog KeyLog
+	// Capture takes the packets. Nil means nobody. It is usually one of the
+	// Sinks as well, to comment on the packets.
+	Capture Capture
 }
 
 // A Scope is a running endpoint. Its methods may be called by several
@@ -81,7 +88,7 @@ func Start(cfg Config) (*Scope, error) {
 		return nil, errors.New("synscope: Config.Stack.Device is nil")
 	}
 	s := &Scope{}
-	tcfg := trace.Config{Device: cfg.Stack.Device.Name(), Endpoint: event.Server, KeyLog: cfg.KeyLog}
+	tcfg := trace.Config{Device: cfg.Stack.Device.Name(), Endpoint: event.Server, KeyLog: cfg.KeyLog, Capture: cfg.Capture}
 	for _, sink := range cfg.Sinks {
 		tcfg.Sinks = append(tcfg.Sinks, sink)
 	}

@@ -26,9 +26,8 @@ func testClientAuth(t *testing.T, cases []authCase) {
 			t.Parallel()
 			l := newNamespace(t)
 			issuers := map[string]*issuer{"trusted": l.newIssuer("trusted"), "other": l.newIssuer("other")}
-			l.serve("--time-wait", "100ms", "--service", "chargen:100",
+			l.serveCaptured("--time-wait", "100ms", "--service", "chargen:100",
 				"--client-auth", c.auth, "--client-ca", issuers["trusted"].path)
-			l.capture()
 			args := c.client
 			if i := issuers[c.certificate]; i != nil {
 				args = append(args, l.clientCert(i)...)

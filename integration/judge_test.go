@@ -20,16 +20,47 @@ import (
 func (l *lab) judge() {
 	l.t.Helper()
 	l.stop()
-	want := l.tshark()
 	got := make(map[string][]string)
 	for _, s := range l.stories() {
 		s.tell(got)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		l.t.Errorf("tshark tells otherwise (-tshark +synscope):\n%s", diff)
+	for _, c := range []struct{ by, file, keys string }{
+		{"dumpcap", "capture.pcapng", l.path("keys")},
+		{"synscope, with the secrets inside", ownCapture, ""},
+	} {
+		want := l.tshark(l.path(c.file), c.keys)
+		if diff := cmp.Diff(want, got); diff != "" {
+			l.t.Errorf("tshark tells the capture of %s otherwise (-tshark +synscope):\n%s", c.by, diff)
+		}
+		if len(want) == 0 {
+			l.t.Errorf("tshark saw no packets in the capture of %s: nothing was judged", c.by)
+		}
 	}
-	if len(want) == 0 {
-		l.t.Error("tshark saw no packets: nothing was judged")
+	l.judgeFrames()
+}
+
+// judgeFrames checks that the number that tshark gives to each packet of our own
+// capture is the frame of its event.
+func (l *lab) judgeFrames() {
+	l.t.Helper()
+	out, err := exec.Command("tshark", "-r", l.path(ownCapture), "-Y", "tcp", "-T", "fields",
+		"-e", "frame.number", "-e", "tcp.seq_raw", "-e", "tcp.len").Output()
+	if err != nil {
+		l.t.Fatalf("tshark: %v", err)
+	}
+	want := make(map[uint64]string)
+	for row := range strings.Lines(string(out)) {
+		f := strings.Fields(row)
+		want[uint64(l.number(f[0]))] = strings.Join(f[1:], " ")
+	}
+	got := make(map[uint64]string)
+	for _, s := range l.stories() {
+		for _, seg := range find[*event.Segment](s) {
+			got[seg.Frame] = fmt.Sprint(seg.Seq, " ", seg.Len)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		l.t.Errorf("sequence number and length by frame (-tshark +synscope):\n%s", diff)
 	}
 }
 
@@ -77,13 +108,13 @@ func handshakeNote(t uint8) string {
 	return fmt.Sprintf("handshake %d", t)
 }
 
-// tshark returns its lines, by direction.
-func (l *lab) tshark() map[string][]string {
+// tshark returns its lines on a capture, by direction.
+func (l *lab) tshark(file, keys string) map[string][]string {
 	l.t.Helper()
 	fields := []string{"ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport",
 		"tcp.flags", "tcp.seq", "tcp.ack", "tcp.len", "tls.handshake.type", "tls.alert_message.desc"}
-	args := []string{"-r", l.path("capture.pcapng"), "-Y", "tcp", "-T", "fields", "-E", "separator=|",
-		"-o", "tls.keylog_file:" + l.path("keys"), "-o", "tcp.relative_sequence_numbers:TRUE",
+	args := []string{"-r", file, "-Y", "tcp", "-T", "fields", "-E", "separator=|",
+		"-o", "tls.keylog_file:" + keys, "-o", "tcp.relative_sequence_numbers:TRUE",
 		"-o", "tcp.reassemble_out_of_order:TRUE", "-o", "tls.desegment_ssl_records:TRUE"}
 	for _, f := range fields {
 		args = append(args, "-e", f)

@@ -107,13 +107,15 @@ func (p *process) awaitLine(t *testing.T, prefix string) string {
 
 var labs atomic.Int64
 
+// ownCapture is the name of the daemon's own capture, in the lab's folder.
+const ownCapture = "own.pcapng"
+
 // newLab starts a daemon with the given flags in a new namespace, and a capture
 // of its interface. Everything is gone when the test ends.
 func newLab(t *testing.T, flags ...string) *lab {
 	t.Helper()
 	l := newNamespace(t)
-	l.serve(flags...)
-	l.capture()
+	l.serveCaptured(flags...)
 	return l
 }
 
@@ -251,10 +253,13 @@ func (l *lab) serveUnder(command []string, flags ...string) {
 	l.daemon = l.start("synscope: ready", args[0], args[1:]...)
 }
 
-// capture starts the capture of the interface.
-func (l *lab) capture() {
+// serveCaptured starts the daemon, with a capture of its own, and dumpcap on its
+// interface: what judge needs.
+func (l *lab) serveCaptured(flags ...string) {
 	l.t.Helper()
-	l.dump = l.start("File: ", "dumpcap", "-i", "syn0", "-w", l.path("capture.pcapng"), "-q")
+	l.serve(append([]string{"--pcap", l.path(ownCapture)}, flags...)...)
+	// A buffer for bursts of super-packets: what finds no room is not judged.
+	l.dump = l.start("File: ", "dumpcap", "-B", "64", "-i", "syn0", "-w", l.path("capture.pcapng"), "-q")
 }
 
 // A run is what a command did.

@@ -196,8 +196,7 @@ func TestReuseInTimeWait(t *testing.T) {
 func TestRefuse(t *testing.T) {
 	bothVersions(t, func(t *testing.T, server netip.AddrPort) {
 		l := newNamespace(t)
-		l.serve("--config", l.policyFile("refuse"))
-		l.capture()
+		l.serveCaptured("--config", l.policyFile("refuse"))
 		if _, err := l.tryDial(server, clientTimeout); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("connecting: %v, want %v", err, syscall.ECONNREFUSED)
 		}
@@ -213,8 +212,7 @@ func TestRefuse(t *testing.T) {
 func TestSilence(t *testing.T) {
 	bothVersions(t, func(t *testing.T, server netip.AddrPort) {
 		l := newNamespace(t)
-		l.serve("--config", l.policyFile("silence"))
-		l.capture()
+		l.serveCaptured("--config", l.policyFile("silence"))
 		var timeout net.Error
 		if _, err := l.tryDial(server, time.Second/2); !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("connecting: %v, want a timeout", err)

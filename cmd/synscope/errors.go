@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"synscope/internal/keylog"
+	"synscope/internal/pcapng"
 	"synscope/tun"
 )
 
@@ -14,6 +15,7 @@ func hintOf(err error) string {
 		h hinted
 		t *tun.Error
 		k *keylog.OpenError
+		c *pcapng.OpenError
 	)
 	switch {
 	case errors.As(err, &h):
@@ -22,6 +24,8 @@ func hintOf(err error) string {
 		return t.Hint
 	case errors.As(err, &k):
 		return k.Hint
+	case errors.As(err, &c):
+		return c.Hint
 	}
 	return ""
 }

@@ -6,12 +6,16 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"synscope"
+	"synscope/event"
 	"synscope/internal/config"
 	"synscope/internal/jsonlines"
 	"synscope/internal/keylog"
 	"synscope/internal/ladder"
+	"synscope/internal/pcapng"
 	"synscope/internal/trace"
 )
 
@@ -21,6 +25,7 @@ type outputs struct {
 	ladder *ladder.Writer // behind events, or nil
 	file   *os.File       // of events, nil if it is the standard output
 	keys   *keylog.Writer
+	pcap   *pcapng.Writer
 }
 
 // openOutputs opens what the configuration names, or nothing.
@@ -42,6 +47,13 @@ func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outpu
 			return nil, err
 		}
 	}
+	if cfg.Output.PCAP != "" {
+		var err error
+		if o.pcap, err = openCapture(cfg, stdout, log); err != nil {
+			o.close()
+			return nil, err
+		}
+	}
 	failed := func(err error) { log.Error("events are no longer written", "error", err) }
 	if cfg.Output.Format == config.FormatJSON {
 		j := jsonlines.NewWriter(w, failed)
@@ -54,7 +66,55 @@ func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outpu
 	return o, nil
 }
 
-func (o *outputs) sinks() []synscope.Sink { return []synscope.Sink{o.events} }
+// openCapture opens the capture. On the standard output it ends with its reader,
+// and the daemon goes on.
+func openCapture(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*pcapng.Writer, error) {
+	out := &cfg.Output
+	c := pcapng.Config{
+		Device: cfg.TUN.Name, SnapLen: out.SnapLen,
+		MaxSize: int64(out.PCAPSize), MaxAge: out.PCAPAge, MaxFiles: out.PCAPFiles,
+		OnError: func(err error) { log.Error("capture ended", "error", err) },
+		OnLost: func(packets, secrets uint64) {
+			log.Warn("the capture could not keep up", "packets lost", packets, "secrets lost", secrets)
+		},
+	}
+	if out.PCAP != "-" {
+		return pcapng.Create(out.PCAP, c)
+	}
+	signal.Ignore(syscall.SIGPIPE)
+	return pcapng.New(nopCloser{stdout}, c)
+}
+
+// A nopCloser leaves the standard output open.
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// A capture is a pcapng.Writer as the tracer wants it.
+type capture struct{ *pcapng.Writer }
+
+// Packet implements synscope.Capture.
+func (c capture) Packet(frame, conn uint64, p event.Packet) {
+	c.Writer.Packet(pcapng.Packet{
+		Time: p.Time, Frame: frame, From: p.From, Conn: conn, IP: p.Views[0],
+		Partial: p.PartialChecksum, SegmentSize: p.SegmentSize,
+	})
+}
+
+func (o *outputs) sinks() []synscope.Sink {
+	sinks := []synscope.Sink{o.events}
+	if o.pcap != nil {
+		sinks = append(sinks, o.pcap)
+	}
+	return sinks
+}
+
+func (o *outputs) capture() synscope.Capture {
+	if o.pcap == nil {
+		return nil
+	}
+	return capture{o.pcap}
+}
 
 func (o *outputs) keyLog() synscope.KeyLog {
 	if o.keys == nil {
@@ -74,6 +134,9 @@ func (o *outputs) close() error {
 	}
 	if o.file != nil {
 		errs = append(errs, o.file.Close())
+	}
+	if o.pcap != nil {
+		errs = append(errs, o.pcap.Close())
 	}
 	if o.keys != nil {
 		errs = append(errs, o.keys.Close())

@@ -154,13 +154,16 @@ func makeStateDir(dir string) error {
 }
 
 // privileges says what the running daemon still needs: its configuration, to
-// read it again.
+// read it again, and room for the files of a capture.
 func (d *daemon) privileges() privilege.Plan {
 	plan := privilege.Plan{User: d.cfg.User}
 	if d.file != "" {
 		plan.ReadPaths = append(plan.ReadPaths, filepath.Dir(d.file))
 	}
 	plan.ReadPaths = append(plan.ReadPaths, clientCAFiles(d.cfg)...)
+	if o := &d.cfg.Output; o.PCAP != "" && (o.PCAPSize > 0 || o.PCAPAge > 0) {
+		plan.WritePaths = append(plan.WritePaths, filepath.Dir(o.PCAP)) // for the files that follow
+	}
 	return plan
 }
 
@@ -169,7 +172,7 @@ func (d *daemon) start(e *endpoints) error {
 	d.scope, err = synscope.Start(synscope.Config{
 		Stack: stackConfig(d.cfg, d.iface),
 		TLS:   d.bridgeConfig(d.cfg, e),
-		Sinks: d.outputs.sinks(), KeyLog: d.outputs.keyLog(),
+		Sinks: d.outputs.sinks(), KeyLog: d.outputs.keyLog(), Capture: d.outputs.capture(),
 	})
 	return err
 }

@@ -40,10 +40,20 @@ type TUN struct {
 
 // Output says where events and secrets go.
 type Output struct {
-	Events  string `yaml:"events"` // a file, or "-" for the standard output
-	Format  Format `yaml:"format"`
-	KeyLog  string `yaml:"keylog"` // RFC 9850; empty: none
-	Explain bool   `yaml:"explain"`
+	Events string `yaml:"events"` // a file, or "-" for the standard output
+	Format Format `yaml:"format"`
+	KeyLog string `yaml:"keylog"` // RFC 9850; empty: none
+	// PCAP is a new file for the packets with their secrets, or "-" for the
+	// standard output; empty: none. SnapLen is how many bytes of each are
+	// kept, 0 for all.
+	PCAP    string `yaml:"pcap"`
+	SnapLen int    `yaml:"snap_len"`
+	// With PCAPSize (bytes) or PCAPAge the capture is a series of files, of
+	// which the newest PCAPFiles are kept, 0 for all.
+	PCAPSize  int           `yaml:"pcap_size"`
+	PCAPAge   time.Duration `yaml:"pcap_age"`
+	PCAPFiles int           `yaml:"pcap_files"`
+	Explain   bool          `yaml:"explain"`
 }
 
 // Limits bounds what clients can make the process hold.

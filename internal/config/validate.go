@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -23,6 +24,9 @@ const (
 
 	maxInterfaceName = 15 // IFNAMSIZ less the final zero
 	maxPath          = 4095
+	minSnapLen       = 96     // the headers of TCP over IPv6, with options
+	maxSnapLen       = 262144 // that of dumpcap
+	minPCAPSize      = 65536
 	maxServiceName   = 255
 	maxALPN          = 255 // RFC 7301, section 3.1
 )
@@ -132,6 +136,32 @@ func (v *validator) paths() {
 	case o.KeyLog != "" && o.KeyLog == o.Events:
 		v.fail("output.keylog", "", "want another file than output.events")
 	}
+	v.capture()
+}
+
+// capture validates where the packets go.
+func (v *validator) capture() {
+	o := &v.c.Output
+	v.path("output.pcap", o.PCAP)
+	switch {
+	case o.PCAP == "":
+	case o.PCAP == "-" && o.Events == "-":
+		v.fail("output.pcap", "write the events to a file, with --events FILE", "the standard output takes either packets or events")
+	case o.PCAP != "-" && (o.PCAP == o.Events || o.PCAP == o.KeyLog):
+		v.fail("output.pcap", "", "want another file than output.events and output.keylog")
+	case o.PCAP == "-" && (o.PCAPSize > 0 || o.PCAPAge > 0):
+		v.fail("output.pcap", "", "the standard output is one stream: leave pcap_size and pcap_age out")
+	}
+	if o.SnapLen != 0 {
+		v.inRange("output.snap_len", o.SnapLen, minSnapLen, maxSnapLen)
+	}
+	if o.PCAPSize != 0 {
+		v.inRange("output.pcap_size", o.PCAPSize, minPCAPSize, math.MaxInt)
+	}
+	if o.PCAPAge < 0 {
+		v.fail("output.pcap_age", "", "want a positive duration, or 0 for never")
+	}
+	v.inRange("output.pcap_files", o.PCAPFiles, 0, 1_000_000)
 }
 
 func (v *validator) path(key, path string) {

@@ -84,6 +84,7 @@ func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
 		return
 	}
 	c.tls.plain = true
+	c.t.ready(c.id)
 	c.emit(at.Time, event.Wire, d.From, undecoded)
 }
 
@@ -156,6 +157,7 @@ func (c *conn) observeTLS(o *observation) {
 		if s.failed != nil {
 			c.tellFailed(o.at, s.failed)
 		}
+		c.t.ready(c.id)
 		c.closeIfDone(o.at)
 	}
 }
@@ -172,7 +174,7 @@ func (c *conn) secret(s tlswire.Secret) {
 		}
 		return
 	}
-	c.t.logKey(s)
+	c.t.logKey(c.id, s)
 }
 
 // proveCandidates logs the master secret of a ticket, which is known to have
@@ -180,7 +182,7 @@ func (c *conn) secret(s tlswire.Secret) {
 func (c *conn) proveCandidates(e *event.Established) {
 	if e.Resumed && e.Version < event.VersionTLS13 {
 		for _, s := range c.tls.master {
-			c.t.logKey(s)
+			c.t.logKey(c.id, s)
 		}
 	}
 	c.tls.master = nil

@@ -22,6 +22,19 @@ type KeyLog interface {
 	Secret(s tlswire.Secret)
 }
 
+// A Capture takes every packet, with the connection that it belongs to (0: none),
+// in the order of the frames, and the secrets of the connections. It is called
+// on the tracer's goroutine and must not block.
+type Capture interface {
+	// Packet takes a packet. What p refers to is valid during the call.
+	Packet(frame, conn uint64, p event.Packet)
+	// Secret takes a secret of a connection.
+	Secret(conn uint64, s tlswire.Secret)
+	// Ready tells that no secret of the connection is to be waited for: its
+	// handshake is over, or it carries no TLS.
+	Ready(conn uint64)
+}
+
 // Config says what a Tracer is to do.
 type Config struct {
 	// Device names the interface, for conn.open.
@@ -34,6 +47,9 @@ type Config struct {
 	Sinks []Sink
 	// KeyLog takes the secrets. Nil means nobody.
 	KeyLog KeyLog
+	// Capture takes the packets. Nil means nobody. It is usually one of the
+	// Sinks as well.
+	Capture Capture
 }
 
 // A Tracer makes events of observations. Its exported methods may be called
@@ -145,7 +161,7 @@ func (t *Tracer) observe(o *observation) {
 		if c := t.conns[o.flow]; c != nil {
 			c.take(o)
 		} else if o.tls != nil && o.tls.secret != nil && !o.tls.secret.Candidate {
-			t.logKey(*o.tls.secret) // a capture may have the packets that we lost
+			t.logKey(0, *o.tls.secret) // a capture may have the packets that we lost
 		}
 	case o.unreachable != nil:
 		t.tell(o.at, o.unreachable)
@@ -159,11 +175,8 @@ func (t *Tracer) observe(o *observation) {
 // observePacket finds the connection of a packet, or makes it.
 func (t *Tracer) observePacket(o *observation) {
 	p := &t.pkt
-	if o.packet.stray {
-		o.packet.release()
-		return
-	}
-	if err := p.Parse(o.packet.buf); err != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
+	if o.packet.stray || p.Parse(o.packet.buf) != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
+		t.capture(o, 0)
 		o.packet.release()
 		return
 	}
@@ -184,7 +197,26 @@ func (t *Tracer) observePacket(o *observation) {
 		c = t.open(o, !syn)
 	}
 	c.touch()
+	t.capture(o, c.id)
 	c.take(o)
+}
+
+func (t *Tracer) capture(o *observation, conn uint64) {
+	if t.cfg.Capture == nil {
+		return
+	}
+	p := o.packet
+	t.cfg.Capture.Packet(p.frame, conn, event.Packet{
+		Time: o.at, From: p.from, Views: [][]byte{p.buf}, Len: len(p.buf),
+		SegmentSize: p.segment, PartialChecksum: p.partial,
+	})
+}
+
+// ready tells the capture that no secret of a connection is to be waited for.
+func (t *Tracer) ready(conn uint64) {
+	if t.cfg.Capture != nil {
+		t.cfg.Capture.Ready(conn)
+	}
 }
 
 // connOfEndpoint finds the connection of an endpoint of ours. One that is not
@@ -283,7 +315,12 @@ func (t *Tracer) tellLost(what string, n uint64) {
 	}
 }
 
-func (t *Tracer) logKey(s tlswire.Secret) {
+// logKey gives a secret that is known to be used to the key log, and to the
+// capture if it is of a connection that is followed.
+func (t *Tracer) logKey(conn uint64, s tlswire.Secret) {
+	if t.cfg.Capture != nil && conn != 0 {
+		t.cfg.Capture.Secret(conn, s)
+	}
 	if t.cfg.KeyLog != nil {
 		t.cfg.KeyLog.Secret(s)
 	}
