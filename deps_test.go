@@ -77,6 +77,10 @@ var rules = map[string]rule{
 		imports: []string{"event", "internal/keylog", "tlsbridge/tlswire"},
 		why:     "it gets packets, events and secrets, and does not know what makes them",
 	},
+	"internal/capture": {
+		imports: []string{"tlsbridge/tlswire"},
+		why:     "it reads packets and secrets out of files, and does not know what is made of them",
+	},
 	"internal/config": {
 		imports: []string{"event"},
 		why:     "it is read and checked before anything else is made",

@@ -61,7 +61,7 @@ func TestBadInput(t *testing.T) {
 			synscope: invalid argument "30" for "--idle-timeout" flag: want a duration such as 30s or 5m; did you mean "30s"?
 			hint: synscope serve --help lists the flags`},
 		"service": {serve("--service", "gopher"), 2, `
-			synscope: --service: tlsbridge: unknown service "gopher": it is one of mirror, echo, discard, chargen and chargen:BYTES`},
+			synscope: --service: unknown service "gopher": it is one of mirror, echo, discard, chargen and chargen:BYTES`},
 		"user": {serve("--user", "nosuchuser"), 2, `
 			synscope: there is no user "nosuchuser": create it (useradd --system nosuchuser), or name another`},
 		"taken name": {serve("--tun", "taken"), 1, `
@@ -72,6 +72,11 @@ func TestBadInput(t *testing.T) {
 		"taken address": {[]string{"serve", "--state-dir", l.state}, 1, `
 			synscope: tun: add address 198.18.0.1/15: interface syn0: 198.18.0.1 is already an address of interface other: address already in use
 			hint: give another address, or remove it there`},
+		"capture exists": {serve("--pcap", file), 1, `
+			synscope: capture file DIR/file: file exists
+			hint: give another name, or remove it`},
+		"capture and events on stdout": {serve("--pcap", "-"), 2, `
+			synscope: --pcap: the standard output takes either packets or events; write the events to a file, with --events FILE`},
 		"events not writable": {serve("--events", filepath.Join(l.dir, "none", "events")), 1, `
 			synscope: events DIR/none/events: no such file or directory
 			hint: give a file in a directory that you can write to, or - for the standard output`},
@@ -91,7 +96,7 @@ func TestBadInput(t *testing.T) {
 		"wrong type": {serve("--config", wrongType), 2, `
 			synscope: DIR/type.yaml:2:9: timeouts.idle: want a duration such as 30s or 5m, not "soon"`},
 		"unknown service in it": {serve("--config", service), 2, `
-			synscope: DIR/service.yaml:3:14: services[0].service: tlsbridge: unknown service "gopher": it is one of mirror, echo, discard, chargen and chargen:BYTES`},
+			synscope: DIR/service.yaml:3:14: services[0].service: unknown service "gopher": it is one of mirror, echo, discard, chargen and chargen:BYTES`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := l.run(nil, binary, c.args...)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	"synscope/event"
 	"synscope/internal/config"
@@ -45,7 +46,7 @@ func newEndpoints(cfg *config.Config) (*endpoints, error) {
 func (e *endpoints) endpoint(prefix, service string, t config.TLS) (tlsbridge.Endpoint, error) {
 	s, err := tlsbridge.ServiceByName(service)
 	if err != nil {
-		return tlsbridge.Endpoint{}, e.cfg.Errorf(prefix+"service", "%v", err)
+		return tlsbridge.Endpoint{}, e.cfg.Errorf(prefix+"service", "%s", plain(err))
 	}
 	tc := &tlsbridge.TLSConfig{
 		MinVersion: uint16(t.MinVersion), MaxVersion: uint16(t.MaxVersion),
@@ -68,10 +69,13 @@ func (e *endpoints) endpoint(prefix, service string, t config.TLS) (tlsbridge.En
 		}
 	}
 	if err := tc.Validate(); err != nil {
-		return tlsbridge.Endpoint{}, e.cfg.Errorf(prefix+"tls", "%v", err)
+		return tlsbridge.Endpoint{}, e.cfg.Errorf(prefix+"tls", "%s", plain(err))
 	}
 	return tlsbridge.Endpoint{Service: s, TLS: tc}, nil
 }
+
+// plain is an error of tlsbridge without the package's name.
+func plain(err error) string { return strings.TrimPrefix(err.Error(), "tlsbridge: ") }
 
 // pool reads a file of authorities, once.
 func (e *endpoints) pool(path string) (*x509.CertPool, error) {

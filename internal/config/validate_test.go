@@ -46,6 +46,18 @@ func TestValidateErrors(t *testing.T) {
 			`f.yaml:1:34: output.keylog: want a file: secrets are not written to the standard output`},
 		{"key log into the events", "output: {events: a, keylog: a}\n",
 			`f.yaml:1:29: output.keylog: want another file than output.events`},
+		{"packets and events to the standard output", "output: {pcap: \"-\"}\n",
+			`f.yaml:1:16: output.pcap: the standard output takes either packets or events; write the events to a file, with --events FILE`},
+		{"packets into the events", "output: {events: a, pcap: a}\n",
+			`f.yaml:1:27: output.pcap: want another file than output.events and output.keylog`},
+		{"series on the standard output", "output: {events: a, pcap: \"-\", pcap_age: 1h}\n",
+			`f.yaml:1:27: output.pcap: the standard output is one stream: leave pcap_size and pcap_age out`},
+		{"short snap length", "output: {pcap: a, snap_len: 10}\n",
+			`f.yaml:1:29: output.snap_len: want 96 to 262144, not 10`},
+		{"small files", "output: {pcap: a, pcap_size: 10}\n",
+			`f.yaml:1:30: output.pcap_size: want 65536 to 9223372036854775807, not 10`},
+		{"negative age", "output: {pcap: a, pcap_age: -1s}\n",
+			`f.yaml:1:29: output.pcap_age: want a positive duration, or 0 for never`},
 		{"no connections", "limits:\n  connections: 0\n",
 			`f.yaml:2:16: limits.connections: want 1 to 1000000, not 0`},
 		{"negative limit", "limits:\n  connections_per_source: -1\n",
@@ -164,7 +176,8 @@ output: {events: e.json, format: json, keylog: k.txt}
 	if !errors.As(err, &restart) {
 		t.Fatalf("got %v, want a RestartError", err)
 	}
-	want := "tun.name, tun.addresses, tun.mtu, tun.offload, state_dir, user, output.events, output.format, output.keylog"
+	want := "tun.name, tun.addresses, tun.mtu, tun.offload, state_dir, user, output.events, output.format, output.keylog, " +
+		"output.pcap, output.snap_len, output.pcap_size, output.pcap_age, output.pcap_files"
 	if got := strings.Join(restart.Keys, ", "); got != want {
 		t.Errorf("keys %s\nwant %s", got, want)
 	}
