@@ -169,7 +169,7 @@ service: echo
 tun: {name: syn1, addresses: 10.9.0.1/16, mtu: 9000, offload: false}
 user: daemon
 state_dir: /srv
-output: {events: e.json, format: json, keylog: k.txt}
+output: {events: e.json, format: json, keylog: k.txt, pcap: c.pcapng, snap_len: 200, pcap_size: 1000000, pcap_age: 1h, pcap_files: 3}
 `)
 	err := old.Reloadable(next)
 	var restart *RestartError
