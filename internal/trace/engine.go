@@ -192,7 +192,11 @@ func (t *engine) housekeep() {
 	}
 	heard := func(c *conn) time.Time { return c.heard }
 	t.sweep(t.embryonic, embryonicTimeout, heard, func(c *conn) {
-		c.close(t.now, "timeout")
+		how := "timeout"
+		if t.cfg.Endpoint == event.NoSide {
+			how = "evicted" // nobody told that an endpoint gave up
+		}
+		c.close(t.now, how)
 		c.forget()
 	})
 	t.sweep(t.all, idleTimeout, heard, t.evict)
