@@ -108,8 +108,11 @@ func (t *engine) orient() (event.Flow, event.Side) {
 	if t.conns[ahead] != nil {
 		return ahead, event.Client
 	}
-	if c := t.conns[back]; c != nil && !(syn && c.closed) {
-		return back, event.Server
+	if c := t.conns[back]; c != nil {
+		if !syn || !c.closed {
+			return back, event.Server
+		}
+		c.forget() // the ports are used the other way round now
 	}
 	if syn || !p.Flags.Has(event.SYN) && t.sentByClient() {
 		return ahead, event.Client
