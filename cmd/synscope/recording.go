@@ -151,7 +151,7 @@ func (r *recording) playFile(ctx context.Context, path string, follow bool, to *
 		switch {
 		case p.IP == nil:
 			r.skip(p.Skipped)
-		case to.Packet(trace.Recorded{Time: p.Time, Frame: r.frames + p.Number, IP: p.IP, Len: p.Len}):
+		case to.Packet(trace.Recorded{Time: p.Time.Local(), Frame: r.frames + p.Number, IP: p.IP, Len: p.Len}):
 			r.tcp++
 		default:
 			r.skip("IP that is not TCP")
