@@ -171,7 +171,9 @@ func appendJA4List[T ~uint16](b []byte, values []T) []byte {
 	return b
 }
 
-func appendHex16(b []byte, v uint16) []byte { return hex.AppendEncode(b, []byte{byte(v >> 8), byte(v)}) }
+func appendHex16(b []byte, v uint16) []byte {
+	return hex.AppendEncode(b, []byte{byte(v >> 8), byte(v)})
+}
 
 // appendJA4Hash appends the first twelve digits of a SHA-256, and zeros for
 // nothing.
