@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// A pipe is one direction of a connection in memory. What is written is given
-// to tap as well.
+// A pipe is one direction of a connection in memory, without a bound: a side may
+// write what the other one never reads.
 type pipe struct {
 	mu     sync.Mutex
 	wake   *sync.Cond
@@ -49,8 +49,8 @@ func (p *pipe) end() {
 	p.mu.Unlock()
 }
 
-// An end is one end of a connection in memory. Both ends' writes go to one tap,
-// one after the other.
+// An end is one end of a connection in memory. What either end writes is given
+// to tap as well, one write after the other.
 type end struct {
 	net.Conn // nil: crypto/tls needs no more of it
 	side     int
@@ -144,10 +144,13 @@ func (a *authority) server(name string) (*tls.Config, error) {
 	}, nil
 }
 
-// client returns the configuration of a client that asks for the name, and
-// writes its secrets to keyLog.
+// client returns the configuration of a client that asks for the name, takes
+// tickets but has none, and writes its secrets to keyLog.
 func (a *authority) client(name string, keyLog io.Writer) *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
-	return &tls.Config{RootCAs: pool, ServerName: name, NextProtos: []string{"h2", "http/1.1"}, KeyLogWriter: keyLog}
+	return &tls.Config{
+		RootCAs: pool, ServerName: name, NextProtos: []string{"h2", "http/1.1"},
+		ClientSessionCache: tls.NewLRUClientSessionCache(1), KeyLogWriter: keyLog,
+	}
 }
