@@ -27,6 +27,7 @@ type player struct {
 	engine *engine
 	begun  bool
 	swept  time.Time // when housekeep was last called
+	pkt    packet    // the one at hand: nothing of a recording is ever held
 }
 
 // newPlayer returns a player. Of cfg, Endpoint is to be NoSide.
@@ -44,7 +45,8 @@ func (r *player) packet(p Recorded) bool {
 		return false
 	}
 	o := observation{at: at}
-	o.packet = &packet{frame: p.Frame, buf: p.IP, length: p.Len}
+	r.pkt = packet{frame: p.Frame, buf: p.IP, length: p.Len}
+	o.packet = &r.pkt
 	o.flow, o.packet.from = e.orient()
 	e.segment(&o)
 	return true
