@@ -163,6 +163,7 @@ var bodies = []func() Body{
 	func() Body { return new(Gap) },
 	func() Body { return new(Unreachable) },
 	func() Body { return new(Device) },
+	func() Body { return new(CaptureEnd) },
 }
 
 var newBodies = func() map[Kind]func() Body {

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
 	"synscope"
 	"synscope/event"
@@ -49,7 +51,7 @@ func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outpu
 	}
 	if cfg.Output.PCAP != "" {
 		var err error
-		if o.pcap, err = openCapture(cfg, stdout, log); err != nil {
+		if o.pcap, err = o.openCapture(cfg, stdout, log); err != nil {
 			o.close()
 			return nil, err
 		}
@@ -68,14 +70,22 @@ func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outpu
 
 // openCapture opens the capture. On the standard output it ends with its reader,
 // and the daemon goes on.
-func openCapture(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*pcapng.Writer, error) {
+func (o *outputs) openCapture(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*pcapng.Writer, error) {
 	out := &cfg.Output
 	c := pcapng.Config{
 		Device: cfg.TUN.Name, SnapLen: out.SnapLen,
 		MaxSize: int64(out.PCAPSize), MaxAge: out.PCAPAge, MaxFiles: out.PCAPFiles,
-		OnError: func(err error) { log.Error("capture ended", "error", err) },
+		OnError: func(err error) {
+			log.Error("capture ended", "error", err)
+			o.tell(&event.CaptureEnd{File: out.PCAP, Reason: strings.TrimPrefix(err.Error(), "capture: ")})
+		},
 		OnLost: func(packets, secrets uint64) {
 			log.Warn("the capture could not keep up", "packets lost", packets, "secrets lost", secrets)
+			for what, n := range map[string]uint64{"packets": packets, "secrets": secrets} {
+				if n > 0 {
+					o.tell(&event.Gap{Lost: n, What: what, Reason: "the capture could not keep up"})
+				}
+			}
 		},
 	}
 	if out.PCAP != "-" {
@@ -83,6 +93,13 @@ func openCapture(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*pcapn
 	}
 	signal.Ignore(syscall.SIGPIPE)
 	return pcapng.New(nopCloser{stdout}, c)
+}
+
+// tell puts an event of the outputs themselves among the others, without an
+// ordinal. It is called on the goroutine of a capture, which has packets only
+// after all outputs are open.
+func (o *outputs) tell(body event.Body) {
+	o.events.Event(&event.Event{Time: time.Now(), View: event.Wire, Body: body})
 }
 
 // A nopCloser leaves the standard output open.

@@ -158,7 +158,7 @@ func (t *teller) tell(e *event.Event) {
 		t.failed, t.failedAt = b, e.T
 	case *event.Close:
 		t.close, t.closedBy = b, e.From
-	case *event.Fault, *event.Gap:
+	case *event.Fault, *event.Gap, *event.CaptureEnd:
 		t.note(e, noteText(b), true)
 	case *event.Unreachable, *event.Device:
 		t.note(e, noteText(b), false)

@@ -145,7 +145,11 @@ func (w *Writer) remember(id uint64) {
 func (w *Writer) single(e *event.Event) {
 	o := w.o.withDefaults()
 	p := newPrinter(o)
-	_, marked := e.Body.(*event.Gap)
+	marked := false
+	switch e.Body.(type) {
+	case *event.Gap, *event.CaptureEnd:
+		marked = true
+	}
 	at := e.Time.Format("15:04:05.000")
 	for i, l := range wrap(p.escape(noteText(e.Body)), o.Width-columns(at)-4) {
 		mark := span{"  ", plain}
