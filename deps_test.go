@@ -61,8 +61,12 @@ var rules = map[string]rule{
 	"internal/explain": {
 		why: "it is text",
 	},
+	"internal/typeset": {
+		imports: []string{"event"},
+		why:     "it is what the renderers of events have in common",
+	},
 	"internal/ladder": {
-		imports: []string{"event", "internal/explain"},
+		imports: []string{"event", "internal/explain", "internal/typeset"},
 		why:     "a renderer sees events only, so that it draws logged ones as well",
 	},
 	"internal/jsonlines": {
