@@ -69,6 +69,10 @@ var rules = map[string]rule{
 		imports: []string{"event", "internal/explain", "internal/typeset"},
 		why:     "a renderer sees events only, so that it draws logged ones as well",
 	},
+	"internal/diff": {
+		imports: []string{"event", "internal/typeset"},
+		why:     "it compares events, wherever they come from",
+	},
 	"internal/jsonlines": {
 		imports: []string{"event"},
 		why:     "a sink sees events only",
@@ -98,8 +102,8 @@ var rules = map[string]rule{
 	},
 	"cmd/synscope": {
 		imports: []string{
-			".", "event", "internal/config", "internal/explain", "internal/jsonlines", "internal/keylog", "internal/ladder",
-			"internal/pcapng", "internal/privilege", "internal/trace", "stack", "tlsbridge", "tun",
+			".", "event", "internal/config", "internal/diff", "internal/explain", "internal/jsonlines", "internal/keylog", "internal/ladder",
+			"internal/pcapng", "internal/privilege", "internal/trace", "internal/typeset", "stack", "tlsbridge", "tun",
 		}, gvisor: true,
 		why: "it is the command",
 	},

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"synscope/event"
+	"synscope/internal/diff"
+	"synscope/internal/typeset"
+)
+
+// The bounds of what is kept of a file of any size.
+const (
+	maxListed     = 20      // connections that an error lists
+	maxConnEvents = 1 << 16 // events of a connection that is compared
+	maxLine       = 8 << 20 // bytes of a line of JSON
+)
+
+// A connection is one of a file, with its events if it is wanted.
+type connection struct {
+	summary event.Summary
+	events  []*event.Event
+	wanted  bool
+}
+
+// A loaded file is what loadConnections keeps of it: the connections that are
+// wanted, with their events, and the first maxListed of all to choose from.
+type loaded struct {
+	path  string
+	conns []*connection // in the order of their first events
+	total uint64        // how many there are, kept or not
+}
+
+// loadConnections reads a file of events as JSON lines. Wanted are the
+// connections with the id, or, if it is 0, the first two.
+func loadConnections(path string, id uint64) (*loaded, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s: %w", path, reason(err))}
+	}
+	defer f.Close()
+	l := &loader{loaded: loaded{path: path}, id: id, open: make(map[uint64]*connection)}
+	r := bufio.NewReaderSize(f, 1<<16)
+	start, err := r.Peek(4)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("%s: %w", path, reason(err))
+	case len(start) == 0:
+		return nil, usageError{fmt.Errorf("%s is empty", path)}
+	case isCapture(start):
+		return nil, hinted{fmt.Errorf("%s is a capture, and captures cannot be compared yet", path),
+			"give the events of its connections as JSON lines: serve --events FILE --format json"}
+	case start[0] != '{':
+		return nil, usageError{hinted{fmt.Errorf("%s is no file of events: it begins with %q", path, start),
+			"give events as JSON lines: serve --events FILE --format json"}}
+	}
+	if err := l.lines(r); err != nil {
+		return nil, err
+	}
+	return &l.loaded, nil
+}
+
+// isCapture reports whether a file that begins so is a pcap or pcapng file, or
+// one that is gzipped.
+func isCapture(start []byte) bool {
+	for _, magic := range []string{"\x0a\x0d\x0d\x0a", "\xa1\xb2\xc3\xd4", "\xd4\xc3\xb2\xa1", "\xa1\xb2\x3c\x4d", "\x4d\x3c\xb2\xa1", "\x1f\x8b"} {
+		if bytes.HasPrefix(start, []byte(magic)) {
+			return true
+		}
+	}
+	return false
+}
+
+// A loader reads a file.
+type loader struct {
+	loaded
+	id   uint64
+	open map[uint64]*connection // kept, by their ids; a later run in the same file has them again
+}
+
+// lines takes each line as an event. A last line that was cut off, as a killed
+// daemon leaves it, is left out.
+func (l *loader) lines(r *bufio.Reader) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 1<<16), maxLine)
+	n := 0
+	var pending error // of the line before, which is an error if it was not the last
+	for lines.Scan() {
+		if pending != nil {
+			return pending
+		}
+		n++
+		line := bytes.TrimSpace(lines.Bytes())
+		if len(line) == 0 {
+			continue
+		}
+		if err := l.line(line); err != nil {
+			err = fmt.Errorf("%s:%d: not an event: %w", l.path, n, err)
+			if json.Valid(line) {
+				return err
+			}
+			pending = err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s:%d: %w", l.path, n+1, reason(err))
+	}
+	if l.total == 0 && pending != nil {
+		return pending
+	}
+	return nil
+}
+
+// line takes one event. Only those of connections that are kept are decoded in
+// full.
+func (l *loader) line(line []byte) error {
+	var h struct {
+		Conn uint64 `json:"conn"`
+		N    uint64 `json:"n"`
+	}
+	if err := json.Unmarshal(line, &h); err != nil {
+		return err
+	}
+	if h.Conn == 0 {
+		return nil
+	}
+	if h.N == 1 {
+		l.begin(h.Conn)
+	}
+	c := l.open[h.Conn]
+	if c == nil {
+		return nil
+	}
+	e := new(event.Event)
+	if err := json.Unmarshal(line, e); err != nil {
+		return err
+	}
+	c.summary.Add(e)
+	if !c.wanted {
+		return nil
+	}
+	if len(c.events) == maxConnEvents {
+		return fmt.Errorf("connection %d has more than %d events", h.Conn, maxConnEvents)
+	}
+	c.events = append(c.events, e)
+	return nil
+}
+
+// begin counts a connection, and keeps it if it is wanted or among the first.
+func (l *loader) begin(id uint64) {
+	c := &connection{wanted: id == l.id || l.id == 0 && l.total < 2}
+	l.total++
+	delete(l.open, id)
+	if len(l.conns) < maxListed || c.wanted && len(l.conns) < 2*maxListed {
+		l.conns = append(l.conns, c)
+		l.open[id] = c
+	}
+}
+
+// wanted returns the places in conns of the connections that may be meant.
+func (l *loaded) wanted() []int {
+	var is []int
+	for i, c := range l.conns {
+		if c.wanted {
+			is = append(is, i)
+		}
+	}
+	return is
+}
+
+// subject names a connection and returns its events.
+func (l *loaded) subject(i int) diff.Subject {
+	c := l.conns[i]
+	return diff.Subject{Name: fmt.Sprintf("%s#%d", filepath.Base(l.path), c.summary.Conn), Events: c.events}
+}
+
+// choose is the error that lists what there is.
+func (l *loaded) choose(what, todo string) error {
+	var b strings.Builder
+	b.WriteString(what)
+	shown := l.conns[:min(len(l.conns), maxListed)]
+	for _, c := range shown {
+		name := typeset.Escape(c.summary.TLS.ServerName, 40, false)
+		if name == "" {
+			name = c.summary.Server.String()
+		}
+		fmt.Fprintf(&b, "\n  #%d  %s > %s  %s", c.summary.Conn, c.summary.Client, name,
+			typeset.Escape(diff.Outcome(&c.summary), typeset.MaxText, false))
+	}
+	if more := l.total - uint64(len(shown)); more > 0 {
+		fmt.Fprintf(&b, "\n  and %d more", more)
+	}
+	if l.total == 0 {
+		return usageError{errors.New(what)}
+	}
+	return usageError{hinted{errors.New(b.String()), fmt.Sprintf("%s, as %s#%d", todo, l.path, l.conns[0].summary.Conn)}}
+}
