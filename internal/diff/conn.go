@@ -102,14 +102,9 @@ func (c *conn) head() Head {
 	}
 }
 
-// completed reports whether the TLS handshake was.
-func (c *conn) completed() bool { return c.established != nil }
-
-// after reports whether a step is from after the handshake. What a connection
-// lacks is not from before it.
-func (c *conn) after(m *Moment) bool {
-	return c.completed() && (m == nil || m.N > c.completedAt)
-}
+// completed reports whether the TLS handshake was, and was not refused after
+// all, as a client certificate may be in TLS 1.3.
+func (c *conn) completed() bool { return c.established != nil && c.failed == nil }
 
 // Outcome says in one line what came of a connection. It holds text of the
 // peers, not escaped.

@@ -155,12 +155,12 @@ func TestAlign(t *testing.T) {
 		{"one stops", talk("c SYN", "s SYN ACK", "c Hello"), talk("c SYN"), "=SYN <SYN ACK <Hello"},
 		{"the same word from the other side is another step", talk("c FIN"), talk("s FIN"), "<FIN >FIN"},
 		{"two sides pass each other", talk("c FIN", "s Bye", "s FIN"), talk("s Bye", "s FIN", "c FIN"), "=FIN =Bye =FIN"},
+		{"unless a side did something else", talk("c FIN", "s Bye", "s FIN"), talk("s Bye", "s FIN", "c RST"), "<FIN =Bye =FIN >RST"},
 		{"a step between", talk("s Hello", "s Done"), talk("s Hello", "s Certificate", "s Done"), "=Hello >Certificate =Done"},
 		{"what both lack is where it belongs", talk("c A", "s B", "c C"), talk("c A", "s X", "c C"), "=A <B >X =C"},
 	} {
-		steps, _ := align(c.a, c.b)
 		var got []string
-		for _, s := range steps {
+		for _, s := range alignPart(c.a, c.b) {
 			switch {
 			case s.Common():
 				got = append(got, "="+s.A.What)

@@ -121,9 +121,12 @@ func (p *printer) join(vs []string) string {
 
 // head says which connection it is, and what came of it.
 func (p *printer) head(as string, st style, h Head) {
-	who := h.Client.String() + " > " + h.Server.String()
+	who := "addresses not known"
+	if h.Client.IsValid() && h.Server.IsValid() {
+		who = p.escape(h.Client.String()) + " > " + p.escape(h.Server.String())
+	}
 	if h.ServerName != "" {
-		who = h.Client.String() + " > " + typeset.Escape(h.ServerName, 64, p.Unicode) + " (" + h.Server.String() + ")"
+		who += ", " + typeset.Escape(h.ServerName, 64, p.Unicode)
 	}
 	at := ""
 	if !h.Opened.IsZero() {

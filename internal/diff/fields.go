@@ -248,13 +248,15 @@ func (c *conn) certificates() []attribute {
 
 // label is the name of a field for a person.
 func label(name string) string {
-	switch name {
-	case "ech", "alpn", "ja4s":
-		return strings.ToUpper(name)
-	case "syn_options", "syn_window", "syn_ecn", "syn_cookie":
-		return "SYN " + strings.TrimPrefix(name, "syn_")
-	case "syn_ack_options", "syn_ack_window":
-		return "SYN-ACK " + strings.TrimPrefix(name, "syn_ack_")
+	name = strings.Replace(name, "syn_ack", "SYN-ACK", 1)
+	words := strings.Split(name, "_")
+	for i, w := range words {
+		switch w {
+		case "syn", "ecn", "psk", "id", "alpn", "ech", "ocsp", "ja4s":
+			words[i] = strings.ToUpper(w)
+		case "sha256":
+			words[i] = "SHA-256"
+		}
 	}
-	return strings.ReplaceAll(name, "_", " ")
+	return strings.Join(words, " ")
 }

@@ -23,8 +23,9 @@ type Report struct {
 	// same.
 	Same     bool      `json:"same"`
 	Sections []Section `json:"sections"`
-	// Steps are those of both connections, aligned: A's in their order, and
-	// between them those that only B has.
+	// Steps are those of both connections, aligned, each connection's in its
+	// own order. Where each side took the same steps in both, and only where
+	// the sides crossed each other differs, the order is that of one of them.
 	Steps []Step `json:"steps"`
 	// PartAt is the index in Steps of the first that only one connection has,
 	// nil where there is none.
@@ -129,10 +130,10 @@ type Verdict struct {
 func Compare(a, b Subject) *Report {
 	x, y := look(a), look(b)
 	r := &Report{A: x.head(), B: y.head(), Sections: sections(x, y), Timing: timings(x, y)}
-	r.Steps, r.Uncompared = align(x.steps, y.steps)
+	r.Steps, r.Uncompared = align(x, y)
 	if i := slices.IndexFunc(r.Steps, func(s Step) bool { return !s.Common() }); i >= 0 {
 		r.PartAt = &i
-		r.HandshakesPart = !x.after(r.Steps[i].A) || !y.after(r.Steps[i].B)
+		r.HandshakesPart = !x.completed() || !y.completed() || i < max(x.handshake(x.steps), y.handshake(y.steps))
 	}
 	r.Same = r.PartAt == nil && !slices.ContainsFunc(r.Sections, Section.Differs)
 	r.Verdict = judge(r, x, y)

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -74,106 +75,121 @@ func segmentStep(b *event.Segment) string {
 func (m *Moment) same(o *Moment) bool { return m.From == o.From && m.id == o.id }
 
 // align sets the steps of two connections beside each other, and counts those
-// beyond the bound.
-func align(as, bs []Moment) (steps []Step, uncompared int) {
-	uncompared = max(len(as)-maxSteps, 0) + max(len(bs)-maxSteps, 0)
-	as, bs = as[:min(len(as), maxSteps)], bs[:min(len(bs), maxSteps)]
+// beyond the bound. Where both handshakes were completed, what came after is
+// aligned apart from it.
+func align(x, y *conn) (steps []Step, uncompared int) {
+	as, bs := x.steps[:min(len(x.steps), maxSteps)], y.steps[:min(len(y.steps), maxSteps)]
+	uncompared = len(x.steps) - len(as) + len(y.steps) - len(bs)
+	endA, endB := len(as), len(bs)
+	if x.completed() && y.completed() {
+		endA, endB = x.handshake(as), y.handshake(bs)
+	}
+	return append(alignPart(as[:endA], bs[:endB]), alignPart(as[endA:], bs[endB:])...), uncompared
+}
 
+// handshake returns how many of the steps are up to the end of the handshake.
+func (c *conn) handshake(ms []Moment) int {
+	if i := slices.IndexFunc(ms, func(m Moment) bool { return m.N > c.completedAt }); i >= 0 {
+		return i
+	}
+	return len(ms)
+}
+
+func alignPart(as, bs []Moment) []Step {
 	// Where several alignments are as good as each other, which one is found
 	// depends on which connection is first. So that A against B is B against A
 	// with the sides exchanged, it is always the same one that is first.
 	order := slices.CompareFunc(as, bs, func(a, b Moment) int {
-		if a.From != b.From {
-			return int(a.From) - int(b.From)
-		}
-		return strings.Compare(a.id, b.id)
+		return cmp.Or(cmp.Compare(a.From, b.From), strings.Compare(a.id, b.id))
 	})
-	if order > 0 {
-		steps = merge(bs, as)
-		for i, s := range steps {
-			steps[i] = Step{A: s.B, B: s.A}
-		}
-		return steps, uncompared
+	if order <= 0 {
+		return merge(as, bs)
 	}
-	return merge(as, bs), uncompared
-}
-
-// merge aligns the steps of each side with those of the same side, and sets the
-// result in the order of as. So steps of different sides that crossed each other
-// on the way differently are aligned still.
-func merge(as, bs []Moment) []Step {
-	partner := make([]int, len(as)) // in bs, or -1
-	for i := range partner {
-		partner[i] = -1
+	steps := merge(bs, as)
+	for i, s := range steps {
+		steps[i] = Step{A: s.B, B: s.A}
 	}
-	taken := make([]bool, len(bs))
-	for side := event.NoSide; side <= event.Server; side++ {
-		ia, ib := of(as, side), of(bs, side)
-		for _, p := range longestCommon(as, bs, ia, ib) {
-			partner[p[0]], taken[p[1]] = p[1], true
-		}
-	}
-	steps := make([]Step, 0, len(as)+len(bs))
-	next := 0 // in bs: what is before it is placed, or has a partner to come
-	until := func(end int) {
-		for ; next < end; next++ {
-			if !taken[next] {
-				steps = append(steps, Step{B: &bs[next]})
-			}
-		}
-	}
-	for i := range as {
-		s := Step{A: &as[i]}
-		if p := partner[i]; p >= 0 {
-			until(p)
-			s.B = &bs[p]
-		}
-		steps = append(steps, s)
-	}
-	until(len(bs))
 	return steps
 }
 
-// of returns the places of the steps of a side.
-func of(ms []Moment, side event.Side) []int {
-	var is []int
-	for i := range ms {
-		if ms[i].From == side || side == event.NoSide && ms[i].From > event.Server {
-			is = append(is, i)
-		}
+// merge pairs the steps that both have, in the order of as.
+func merge(as, bs []Moment) []Step {
+	partner, ok := pairBySide(as, bs)
+	if !ok {
+		partner = longestCommon(as, bs)
 	}
-	return is
+	steps := make([]Step, 0, len(as)+len(bs))
+	next := 0 // in bs
+	for i, p := range partner {
+		if p < 0 {
+			steps = append(steps, Step{A: &as[i]})
+			continue
+		}
+		for ; !ok && next < p; next++ {
+			steps = append(steps, Step{B: &bs[next]})
+		}
+		steps = append(steps, Step{A: &as[i], B: &bs[p]})
+		next = p + 1
+	}
+	for ; !ok && next < len(bs); next++ {
+		steps = append(steps, Step{B: &bs[next]})
+	}
+	return steps
 }
 
-// longestCommon returns the pairs of places, one in as and one in bs, of a
-// longest common subsequence of the steps at ia and ib.
-func longestCommon(as, bs []Moment, ia, ib []int) [][2]int {
-	// length[i][j] is that of the steps from i and from j on.
-	length := make([][]int16, len(ia)+1)
-	for i := range length {
-		length[i] = make([]int16, len(ib)+1)
+// pairBySide pairs steps of which each side did the same in both connections,
+// and reports whether it did: the two sides may have crossed each other on the
+// way at different places, which is chance. It returns for each of as its place
+// in bs.
+func pairBySide(as, bs []Moment) ([]int, bool) {
+	if len(as) != len(bs) {
+		return nil, false
 	}
-	for i := len(ia) - 1; i >= 0; i-- {
-		for j := len(ib) - 1; j >= 0; j-- {
-			if as[ia[i]].same(&bs[ib[j]]) {
+	places := make(map[event.Side][]int)
+	for i := range bs {
+		places[bs[i].From] = append(places[bs[i].From], i)
+	}
+	partner := make([]int, len(as))
+	for i := range as {
+		ps := places[as[i].From]
+		if len(ps) == 0 || !as[i].same(&bs[ps[0]]) {
+			return nil, false
+		}
+		partner[i], places[as[i].From] = ps[0], ps[1:]
+	}
+	return partner, true
+}
+
+// longestCommon pairs the steps of a longest common subsequence. It returns for
+// each of as its place in bs, or -1.
+func longestCommon(as, bs []Moment) []int {
+	// length[i][j] is that of the steps from i and from j on.
+	length := make([][]int16, len(as)+1)
+	for i := range length {
+		length[i] = make([]int16, len(bs)+1)
+	}
+	for i := len(as) - 1; i >= 0; i-- {
+		for j := len(bs) - 1; j >= 0; j-- {
+			if as[i].same(&bs[j]) {
 				length[i][j] = length[i+1][j+1] + 1
 			} else {
 				length[i][j] = max(length[i+1][j], length[i][j+1])
 			}
 		}
 	}
-	var pairs [][2]int
-	for i, j := 0, 0; i < len(ia) && j < len(ib); {
+	partner := make([]int, len(as))
+	for i, j := 0, 0; i < len(as); {
 		switch {
-		case as[ia[i]].same(&bs[ib[j]]):
-			pairs = append(pairs, [2]int{ia[i], ib[j]})
+		case j < len(bs) && as[i].same(&bs[j]):
+			partner[i] = j
 			i++
 			j++
-		case length[i+1][j] >= length[i][j+1]:
+		case j == len(bs) || length[i+1][j] >= length[i][j+1]:
+			partner[i] = -1
 			i++
 		default:
 			j++
 		}
 	}
-	return pairs
+	return partner
 }
