@@ -46,7 +46,7 @@ func loadConnections(path string, id uint64) (*loaded, error) {
 		return nil, usageError{fmt.Errorf("%s: %w", path, reason(err))}
 	}
 	defer f.Close()
-	l := &loader{loaded: loaded{path: path}, id: id, open: make(map[uint64]*connection)}
+	l := &loader{loaded: loaded{path: path}, id: id, kept: make(map[uint64]*connection)}
 	r := bufio.NewReaderSize(f, 1<<16)
 	start, err := r.Peek(4)
 	switch {
@@ -78,48 +78,78 @@ func isCapture(start []byte) bool {
 	return false
 }
 
-// A loader reads a file.
+// A loader keeps of the events of a file what is wanted. It is a sink.
 type loader struct {
 	loaded
 	id   uint64
-	open map[uint64]*connection // kept, by their ids; a later run in the same file has them again
+	kept map[uint64]*connection // by their ids; a later run in the same file has them again
+	err  error
 }
 
-// lines takes each line as an event. A last line that was cut off, as a killed
-// daemon leaves it, is left out.
+// Event takes the next event of the file.
+func (l *loader) Event(e *event.Event) {
+	if e.Conn == 0 {
+		return
+	}
+	if e.N == 1 {
+		l.begin(e.Conn)
+	}
+	c := l.kept[e.Conn]
+	if c == nil {
+		return
+	}
+	c.summary.Add(e)
+	switch {
+	case !c.wanted:
+	case len(c.events) < maxConnEvents:
+		c.events = append(c.events, e)
+	case l.err == nil:
+		l.err = fmt.Errorf("%s: connection %d has more than %d events", l.path, e.Conn, maxConnEvents)
+	}
+}
+
+// begin counts a connection, and keeps it if it is wanted or among the first.
+func (l *loader) begin(id uint64) {
+	c := &connection{wanted: id == l.id || l.id == 0 && l.total < 2}
+	l.total++
+	delete(l.kept, id)
+	if len(l.conns) < maxListed || c.wanted && len(l.conns) < 2*maxListed {
+		l.conns = append(l.conns, c)
+		l.kept[id] = c
+	}
+}
+
+// lines takes each line as an event. The last one may be cut off, as a daemon
+// that was killed leaves it.
 func (l *loader) lines(r *bufio.Reader) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 1<<16), maxLine)
+	var cut error // of the line before, if it is no JSON
 	n := 0
-	var pending error // of the line before, which is an error if it was not the last
-	for lines.Scan() {
-		if pending != nil {
-			return pending
+	for ; lines.Scan() && l.err == nil; n++ {
+		if cut != nil {
+			return cut
 		}
-		n++
 		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
-			continue
-		}
-		if err := l.line(line); err != nil {
-			err = fmt.Errorf("%s:%d: not an event: %w", l.path, n, err)
+		if err := l.line(line); err != nil && len(line) > 0 {
+			err = fmt.Errorf("%s:%d: not an event: %w", l.path, n+1, err)
 			if json.Valid(line) {
 				return err
 			}
-			pending = err
+			cut = err
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("%s:%d: %w", l.path, n+1, reason(err))
 	}
-	if l.total == 0 && pending != nil {
-		return pending
+	if l.total == 0 {
+		return cut
 	}
-	return nil
+	return l.err
 }
 
-// line takes one event. Only those of connections that are kept are decoded in
-// full.
+// line takes one event. It decodes in full only those of connections that are
+// kept.
 func (l *loader) line(line []byte) error {
 	var h struct {
 		Conn uint64 `json:"conn"`
@@ -128,40 +158,15 @@ func (l *loader) line(line []byte) error {
 	if err := json.Unmarshal(line, &h); err != nil {
 		return err
 	}
-	if h.Conn == 0 {
-		return nil
-	}
-	if h.N == 1 {
-		l.begin(h.Conn)
-	}
-	c := l.open[h.Conn]
-	if c == nil {
+	if h.N != 1 && l.kept[h.Conn] == nil {
 		return nil
 	}
 	e := new(event.Event)
 	if err := json.Unmarshal(line, e); err != nil {
 		return err
 	}
-	c.summary.Add(e)
-	if !c.wanted {
-		return nil
-	}
-	if len(c.events) == maxConnEvents {
-		return fmt.Errorf("connection %d has more than %d events", h.Conn, maxConnEvents)
-	}
-	c.events = append(c.events, e)
+	l.Event(e)
 	return nil
-}
-
-// begin counts a connection, and keeps it if it is wanted or among the first.
-func (l *loader) begin(id uint64) {
-	c := &connection{wanted: id == l.id || l.id == 0 && l.total < 2}
-	l.total++
-	delete(l.open, id)
-	if len(l.conns) < maxListed || c.wanted && len(l.conns) < 2*maxListed {
-		l.conns = append(l.conns, c)
-		l.open[id] = c
-	}
 }
 
 // wanted returns the places in conns of the connections that may be meant.

@@ -19,8 +19,8 @@ type Subject struct {
 type Report struct {
 	A Head `json:"a"`
 	B Head `json:"b"`
-	// Same is set where no section has a difference and the steps are the
-	// same.
+	// Same is set where no section has a difference, and the steps and the
+	// outcome are the same.
 	Same     bool      `json:"same"`
 	Sections []Section `json:"sections"`
 	// Steps are those of both connections, aligned, each connection's in its
@@ -135,7 +135,7 @@ func Compare(a, b Subject) *Report {
 		r.PartAt = &i
 		r.HandshakesPart = !x.completed() || !y.completed() || i < max(x.handshake(x.steps), y.handshake(y.steps))
 	}
-	r.Same = r.PartAt == nil && !slices.ContainsFunc(r.Sections, Section.Differs)
+	r.Same = r.A.Outcome == r.B.Outcome && r.PartAt == nil && !slices.ContainsFunc(r.Sections, Section.Differs)
 	r.Verdict = judge(r, x, y)
 	return r
 }
