@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"synscope/event"
@@ -27,6 +26,7 @@ const (
 type connection struct {
 	summary event.Summary
 	events  []*event.Event
+	last    uint64 // the ordinal of its last event
 	wanted  bool
 }
 
@@ -81,9 +81,10 @@ func isCapture(start []byte) bool {
 // A loader keeps of the events of a file what is wanted. It is a sink.
 type loader struct {
 	loaded
-	id   uint64
-	kept map[uint64]*connection // by their ids; a later run in the same file has them again
-	err  error
+	id      uint64
+	kept    map[uint64]*connection // by their ids; a later run in the same file has them again
+	highest uint64                 // the id of the last connection that began
+	err     error
 }
 
 // Event takes the next event of the file.
@@ -91,27 +92,36 @@ func (l *loader) Event(e *event.Event) {
 	if e.Conn == 0 {
 		return
 	}
-	if e.N == 1 {
+	if l.begins(e.Conn, e.N) {
 		l.begin(e.Conn)
 	}
 	c := l.kept[e.Conn]
 	if c == nil {
 		return
 	}
+	c.last = e.N
 	c.summary.Add(e)
 	switch {
-	case !c.wanted:
+	case !c.wanted || !diff.Uses(e):
 	case len(c.events) < maxConnEvents:
 		c.events = append(c.events, e)
 	case l.err == nil:
-		l.err = fmt.Errorf("%s: connection %d has more than %d events", l.path, e.Conn, maxConnEvents)
+		l.err = fmt.Errorf("%s: connection %d has more than %d events that are compared", l.path, e.Conn, maxConnEvents)
 	}
+}
+
+// begins reports whether an event is the first of a connection in the file. It
+// need not be the first that there was: a log may be cut or filtered.
+func (l *loader) begins(id, n uint64) bool {
+	c := l.kept[id]
+	return n == 1 || id > l.highest || c != nil && n <= c.last
 }
 
 // begin counts a connection, and keeps it if it is wanted or among the first.
 func (l *loader) begin(id uint64) {
 	c := &connection{wanted: id == l.id || l.id == 0 && l.total < 2}
 	l.total++
+	l.highest = id
 	delete(l.kept, id)
 	if len(l.conns) < maxListed || c.wanted && len(l.conns) < 2*maxListed {
 		l.conns = append(l.conns, c)
@@ -158,7 +168,7 @@ func (l *loader) line(line []byte) error {
 	if err := json.Unmarshal(line, &h); err != nil {
 		return err
 	}
-	if h.N != 1 && l.kept[h.Conn] == nil {
+	if l.kept[h.Conn] == nil && !l.begins(h.Conn, h.N) {
 		return nil
 	}
 	e := new(event.Event)
@@ -183,7 +193,7 @@ func (l *loaded) wanted() []int {
 // subject names a connection and returns its events.
 func (l *loaded) subject(i int) diff.Subject {
 	c := l.conns[i]
-	return diff.Subject{Name: fmt.Sprintf("%s#%d", filepath.Base(l.path), c.summary.Conn), Events: c.events}
+	return diff.Subject{Name: fmt.Sprintf("%s#%d", l.path, c.summary.Conn), Events: c.events}
 }
 
 // choose is the error that lists what there is.

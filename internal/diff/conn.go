@@ -36,6 +36,9 @@ type conn struct {
 func look(s Subject) *conn {
 	c := &conn{name: s.Name}
 	for _, e := range s.Events {
+		if !Uses(e) {
+			continue
+		}
 		c.Add(e)
 		c.step(e)
 		switch b := e.Body.(type) {

@@ -5,15 +5,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"synscope/event"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -192,5 +195,17 @@ func TestTooManyStepsAreCounted(t *testing.T) {
 	}
 	if !strings.Contains(b.String(), "further steps not compared") {
 		t.Errorf("not told:\n%s", &b)
+	}
+}
+
+func TestBulkDataIsNotCompared(t *testing.T) {
+	bulk := recorded(t, "curl")
+	for n := range 100 {
+		bulk.Events = append(bulk.Events, &event.Event{T: time.Hour, N: uint64(1000 + n), From: event.Server,
+			Body: &event.Segment{Flags: event.ACK | event.PSH, Len: 1448}})
+	}
+	if d := cmp.Diff(Compare(recorded(t, "curl"), recorded(t, "java")), Compare(bulk, recorded(t, "java")), cmpopts.IgnoreUnexported(Moment{}),
+		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
+		t.Errorf("segments of data change the report:\n%s", d)
 	}
 }

@@ -145,20 +145,16 @@ func TestColourOnlyAddsColour(t *testing.T) {
 
 // FuzzCompare takes two logs, and of each line that is an event the event.
 func FuzzCompare(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.jsonl")
-	if err != nil {
-		f.Fatal(err)
-	}
-	var logs [][]byte
-	for _, name := range files {
-		b, err := os.ReadFile(name)
+	var lines [][]byte // short seeds: long ones take the fuzzer long to make shorter
+	for _, name := range []string{"curl", "openssl-tls12", "openssl-dhe"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name+".jsonl"))
 		if err != nil {
 			f.Fatal(err)
 		}
-		logs = append(logs, b)
+		lines = append(lines, bytes.SplitAfter(b, []byte("\n"))...)
 	}
-	for i := range logs {
-		f.Add(logs[i], logs[(i+1)%len(logs)])
+	for i := range lines {
+		f.Add(lines[i], lines[(i+1)%len(lines)])
 	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		checkTwo(t, Subject{Name: string(a[:min(len(a), 20)]), Events: parsed(a)}, Subject{Name: "b", Events: parsed(b)})

@@ -126,6 +126,13 @@ type Verdict struct {
 	Hint     string   `json:"hint,omitempty"` // what to do about a failure
 }
 
+// Uses reports whether Compare looks at an event. Others, the segments of bulk
+// data, need not be kept.
+func Uses(e *event.Event) bool {
+	s, ok := e.Body.(*event.Segment)
+	return !ok || s.Flags&(event.SYN|event.FIN|event.RST) != 0 || s.Retransmit || s.OutOfOrder
+}
+
 // Compare compares two connections.
 func Compare(a, b Subject) *Report {
 	x, y := look(a), look(b)
