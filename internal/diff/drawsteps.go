@@ -112,10 +112,14 @@ func length(d time.Duration) string {
 }
 
 func signed(d time.Duration) string {
-	if d < 0 {
-		return "-" + typeset.Duration(-d)
+	switch s := typeset.Duration(d.Abs()); {
+	case s == typeset.Duration(0):
+		return s
+	case d < 0:
+		return "-" + s
+	default:
+		return "+" + s
 	}
-	return "+" + typeset.Duration(d)
 }
 
 // verdict writes what most probably matters, last, where it is seen.
