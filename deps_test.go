@@ -65,6 +65,13 @@ var rules = map[string]rule{
 		imports: []string{"event", "internal/explain"},
 		why:     "a renderer sees events only, so that it draws logged ones as well",
 	},
+	"internal/filter": {
+		imports: []string{"event", "internal/nearest"},
+		why:     "an expression is over events and what they sum up to, whoever made them",
+	},
+	"internal/nearest": {
+		why: "it compares names",
+	},
 	"internal/jsonlines": {
 		imports: []string{"event"},
 		why:     "a sink sees events only",
@@ -82,7 +89,7 @@ var rules = map[string]rule{
 		why:     "it reads packets and secrets out of files, and does not know what is made of them",
 	},
 	"internal/config": {
-		imports: []string{"event"},
+		imports: []string{"event", "internal/nearest"},
 		why:     "it is read and checked before anything else is made",
 	},
 	"internal/privilege": {
@@ -94,7 +101,7 @@ var rules = map[string]rule{
 	},
 	"cmd/synscope": {
 		imports: []string{
-			".", "event", "internal/config", "internal/explain", "internal/jsonlines", "internal/keylog", "internal/ladder",
+			".", "event", "internal/config", "internal/explain", "internal/filter", "internal/jsonlines", "internal/keylog", "internal/ladder",
 			"internal/pcapng", "internal/privilege", "internal/trace", "stack", "tlsbridge", "tun",
 		}, gvisor: true,
 		why: "it is the command",

@@ -12,6 +12,7 @@ import (
 	"synscope"
 	"synscope/event"
 	"synscope/internal/config"
+	"synscope/internal/filter"
 	"synscope/internal/jsonlines"
 	"synscope/internal/keylog"
 	"synscope/internal/ladder"
@@ -22,14 +23,19 @@ import (
 // outputs are where the events and the secrets go.
 type outputs struct {
 	events *trace.Queue
-	ladder *ladder.Writer // behind events, or nil
-	file   *os.File       // of events, nil if it is the standard output
+	gate   *filter.Gate // behind events, or nil
+	flush  func() error // of what writes the events
+	file   *os.File     // of events, nil if it is the standard output
 	keys   *keylog.Writer
 	pcap   *pcapng.Writer
 }
 
 // openOutputs opens what the configuration names, or nothing.
 func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outputs, error) {
+	match, err := compileFilter(cfg)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	o := &outputs{}
 	w := stdout
 	if path := cfg.Output.Events; path != "-" {
@@ -40,7 +46,6 @@ func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outpu
 		o.file, w = f, f
 	}
 	if path := cfg.Output.KeyLog; path != "" {
-		var err error
 		o.keys, err = keylog.Open(path, func(err error) { log.Error("key log stopped", "error", err) })
 		if err != nil {
 			o.close()
@@ -48,22 +53,52 @@ func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outpu
 		}
 	}
 	if cfg.Output.PCAP != "" {
-		var err error
 		if o.pcap, err = openCapture(cfg, stdout, log); err != nil {
 			o.close()
 			return nil, err
 		}
 	}
-	failed := func(err error) { log.Error("events are no longer written", "error", err) }
+	o.openEvents(w, cfg, match, log)
+	return o, nil
+}
+
+// openEvents makes what writes the events that match to w. All match if there
+// is no filter.
+func (o *outputs) openEvents(w io.Writer, cfg *config.Config, match *filter.Filter, log *slog.Logger) {
+	var (
+		sink  trace.Sink
+		empty func() error // for when the queue is
+	)
 	if cfg.Output.Format == config.FormatJSON {
-		j := jsonlines.NewWriter(w, failed)
-		o.events = trace.NewQueue(j, j.Flush, trace.DefaultQueue)
+		j := jsonlines.NewWriter(w, func(err error) { log.Error("events are no longer written", "error", err) })
+		sink, empty = j, j.Flush
+		o.flush = func() error { j.Flush(); return nil } // it tells of its errors itself
 	} else {
 		l := ladder.NewWriter(w, ladderOptions(w, cfg.Output.Explain))
-		o.events = trace.NewQueue(l, nil, trace.DefaultQueue)
-		o.ladder = l
+		sink, o.flush = l, l.Flush
 	}
-	return o, nil
+	if match != nil {
+		o.gate = filter.NewGate(match, sink, cfg.Output.Format == config.FormatLadder)
+		sink = o.gate
+	}
+	o.events = trace.NewQueue(sink, empty, trace.DefaultQueue)
+}
+
+// compileFilter compiles the filter of the events, nil if there is none.
+func compileFilter(cfg *config.Config) (*filter.Filter, error) {
+	if cfg.Output.Filter == "" {
+		return nil, nil
+	}
+	f, err := filter.Compile(cfg.Output.Filter)
+	var mistakes filter.Errors
+	if !errors.As(err, &mistakes) {
+		return f, err
+	}
+	var errs config.Errors
+	for _, m := range mistakes {
+		errs = append(errs, cfg.Errorf("output.filter", "%v", m))
+	}
+	return nil, errs
 }
 
 // openCapture opens the capture. On the standard output it ends with its reader,
@@ -128,9 +163,10 @@ func (o *outputs) close() error {
 	var errs []error
 	if o.events != nil {
 		errs = append(errs, o.events.Close())
-	}
-	if o.ladder != nil {
-		errs = append(errs, o.ladder.Flush())
+		if o.gate != nil {
+			o.gate.Flush()
+		}
+		errs = append(errs, o.flush())
 	}
 	if o.file != nil {
 		errs = append(errs, o.file.Close())

@@ -51,7 +51,9 @@ func handshake(id uint64) []*event.Event {
 		at := time.Duration(n) * 100 * time.Microsecond
 		es = append(es, &event.Event{Time: start.Add(at), T: at, Conn: id, N: uint64(n), View: event.Wire, From: from, Body: body})
 	}
-	segment := func(from event.Side, f event.Flags) { add(from, &event.Segment{Flags: f, Len: 100, Frame: uint64(len(es))}) }
+	segment := func(from event.Side, f event.Flags) {
+		add(from, &event.Segment{Flags: f, Len: 100, Frame: uint64(len(es))})
+	}
 	add(event.NoSide, &event.Open{Client: clientAddr, Server: serverAddr, Device: "syn0"})
 	segment(event.Client, event.SYN)
 	segment(event.Server, event.SYN|event.ACK)

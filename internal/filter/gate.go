@@ -55,7 +55,7 @@ type conn struct {
 	held    []*event.Event
 	open    *event.Event // conn.open, as long as it is kept for a match
 	shown   bool         // an event of it was handed on
-	early   uint64       // events kept back before its end
+	early   loss         // kept back before its end
 	forced  bool         // it was decided before its end and is no longer followed
 	place   *list.Element
 }
@@ -66,11 +66,11 @@ type loss struct {
 	since time.Time
 }
 
-func (l *loss) add(n uint64, at time.Time) {
+func (l *loss) add(m loss) {
 	if l.n == 0 {
-		l.since = at
+		l.since = m.since
 	}
-	l.n += n
+	l.n += m.n
 }
 
 // NewGate returns a Gate that hands on to next. If it is framed, the conn.open
@@ -94,7 +94,7 @@ func (g *Gate) Event(e *event.Event) {
 		g.alone(e)
 	case ended != nil:
 		if v := g.decide(e, &ended.summary); !g.pass(ended, e, v) && ended.forced {
-			g.early.add(1, e.Time)
+			g.early.add(loss{1, e.Time})
 		}
 	case g.conns[e.Conn] == nil && endsTimeWait(e):
 		g.alone(e) // its connection ended too long ago
@@ -116,7 +116,7 @@ func (g *Gate) alone(e *event.Event) {
 	case yes:
 		g.hand(e)
 	case costly:
-		g.cost.add(1, e.Time)
+		g.cost.add(loss{1, e.Time})
 	}
 }
 
@@ -172,57 +172,44 @@ func (g *Gate) first(c *conn, e *event.Event, last bool) verdict {
 	return v
 }
 
-// release decides what is held of a connection by its summary, and returns how
-// many events were kept back and whether the last one matched.
-func (g *Gate) release(c *conn) (kept uint64, match bool) {
+// release decides what is held of a connection by its summary, and returns what
+// it kept back.
+func (g *Gate) release(c *conn) (kept loss) {
 	v := no
 	for i, e := range c.held {
 		if i == 0 || g.filter.event {
 			v = g.decide(e, &c.summary)
 		}
 		if !g.pass(c, e, v) {
-			kept++
+			kept.add(loss{1, e.Time})
 		}
 	}
 	g.held -= len(c.held)
 	c.held = nil
-	return kept, v == yes
+	return kept
 }
 
 // end takes the end of a connection.
 func (g *Gate) end(c *conn) {
-	first := c.first()
-	_, match := g.release(c)
-	// Where the connection alone decides, what was kept back before is lost
-	// only if the connection matches after all.
-	if c.early > 0 && (g.filter.event || match) {
-		g.early.add(c.early, first)
+	// Where the connection alone decides, what was kept back before its end is
+	// lost only if it matches after all.
+	if c.early.n > 0 && (g.filter.event || g.decide(nil, &c.summary) == yes) {
+		g.early.add(c.early)
 	}
+	g.release(c)
 	g.forget(c)
-}
-
-// first returns the time of the first event that is held.
-func (c *conn) first() time.Time {
-	if len(c.held) > 0 {
-		return c.held[0].Time
-	}
-	return c.summary.Opened
 }
 
 // decideEarly decides what is held of a connection and goes on with it.
 func (g *Gate) decideEarly(c *conn) {
-	kept, _ := g.release(c)
-	c.early += kept
+	c.early.add(g.release(c))
 	g.oldest.MoveToBack(c.place)
 }
 
 // giveUp decides a connection and follows it no longer.
 func (g *Gate) giveUp(c *conn) {
-	first := c.first()
-	kept, _ := g.release(c)
-	if kept += c.early; kept > 0 {
-		g.early.add(kept, first)
-	}
+	g.decideEarly(c)
+	g.early.add(c.early)
 	c.forced = g.filter.conn
 	g.forget(c)
 }
@@ -256,7 +243,7 @@ func (g *Gate) pass(c *conn, e *event.Event, v verdict) bool {
 		match = match || g.framed && c.shown
 	}
 	if v == costly {
-		g.cost.add(1, e.Time)
+		g.cost.add(loss{1, e.Time})
 		return true // it is told, if not shown
 	}
 	if !match {
