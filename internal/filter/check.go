@@ -43,7 +43,7 @@ func (t *teller) check(checked *cel.Ast) Errors {
 		}
 	}))
 	if typ := checked.OutputType(); es == nil && !typ.IsExactType(types.BoolType) {
-		es = Errors{{Msg: fmt.Sprintf("want an expression that is true or false, not one of type %s", typ), source: t.source}}
+		es = Errors{{Msg: fmt.Sprintf("want an expression that is true or false, not one of type %s", cel.FormatCELType(typ)), source: t.source}}
 	}
 	return es
 }

@@ -92,6 +92,7 @@ func TestMistakes(t *testing.T) {
 		{`event.flags == "SYN"`, `column 13: == does not take values of types (list(string), string); write "x" in LIST`},
 		{`alert.name == "x"`, `column 6: a value of type string has no fields`},
 		{`tls`, `want an expression that is true or false, not one of type object TLSSummary`},
+		{`tcp.rtt`, `want an expression that is true or false, not one of type duration`},
 		{`event.cause`, `want an expression that is true or false, not one of type dyn`},
 		{`event.kind = "device"`, `column 12: unexpected "="; write ==`},
 		{`tls.resumed and open`, `column 13: unexpected "and"; write &&`},

@@ -32,7 +32,7 @@ var defaultLimits = limits{conns: 1 << 14, held: 1 << 12, total: 1 << 17, ended:
 type Gate struct {
 	filter *Filter
 	next   Sink
-	framed bool
+	whole  bool
 	limits limits
 	row    *row
 
@@ -53,10 +53,9 @@ type conn struct {
 	id      uint64
 	summary event.Summary
 	held    []*event.Event
-	open    *event.Event // conn.open, as long as it is kept for a match
-	shown   bool         // an event of it was handed on
-	early   loss         // kept back before its end
-	forced  bool         // it was decided before its end and is no longer followed
+	shown   bool // where connections are handed on whole: it is
+	early   loss // kept back before its end
+	forced  bool // it was decided before its end and is no longer followed
 	place   *list.Element
 }
 
@@ -73,12 +72,12 @@ func (l *loss) add(m loss) {
 	l.n += m.n
 }
 
-// NewGate returns a Gate that hands on to next. If it is framed, the conn.open
-// and conn.close of a connection are handed on with any other event of it: a
-// ladder has a head and an end.
-func NewGate(f *Filter, next Sink, framed bool) *Gate {
+// NewGate returns a Gate that hands on to next. If whole is set, a connection of
+// which any event matches is handed on with all its events: a ladder without
+// some of its rungs would tell another story.
+func NewGate(f *Filter, next Sink, whole bool) *Gate {
 	return &Gate{
-		filter: f, next: next, framed: framed, limits: defaultLimits, row: f.newRow(),
+		filter: f, next: next, whole: whole, limits: defaultLimits, row: f.newRow(),
 		conns: make(map[uint64]*conn), oldest: list.New(), ended: make(map[uint64]*conn),
 	}
 }
@@ -90,14 +89,14 @@ func (g *Gate) Event(e *event.Event) {
 	}
 	ended := g.ended[e.Conn]
 	switch {
-	case e.Conn == 0, !g.filter.conn && !g.framed:
+	case e.Conn == 0, !g.filter.conn && !g.whole:
 		g.alone(e)
 	case ended != nil:
-		if v := g.decide(e, &ended.summary); !g.pass(ended, e, v) && ended.forced {
-			g.early.add(loss{1, e.Time})
-		}
+		g.late(ended, e)
 	case g.conns[e.Conn] == nil && endsTimeWait(e):
-		g.alone(e) // its connection ended too long ago
+		if !g.whole {
+			g.alone(e) // its connection ended too long ago
+		}
 	default:
 		g.follow(e)
 	}
@@ -111,14 +110,7 @@ func endsTimeWait(e *event.Event) bool {
 }
 
 // alone decides an event by itself.
-func (g *Gate) alone(e *event.Event) {
-	switch g.decide(e, nil) {
-	case yes:
-		g.hand(e)
-	case costly:
-		g.cost.add(loss{1, e.Time})
-	}
-}
+func (g *Gate) alone(e *event.Event) { g.pass(e, g.decide(e, nil)) }
 
 func (g *Gate) decide(e *event.Event, s *event.Summary) verdict {
 	return g.filter.decide(g.row, e, s)
@@ -132,17 +124,11 @@ func (g *Gate) follow(e *event.Event) {
 		c.place = g.oldest.PushBack(c)
 		g.conns[e.Conn] = c
 	}
-	_, last := e.Body.(*event.Close)
 	if g.filter.conn {
 		c.summary.Add(e)
 	}
-	if v := g.first(c, e, last); v == undecided {
-		c.held = append(c.held, e)
-		g.held++
-	} else {
-		g.pass(c, e, v)
-	}
-	if last {
+	g.take(c, e)
+	if _, last := e.Body.(*event.Close); last {
 		g.end(c)
 	} else if len(c.held) >= g.limits.held {
 		g.decideEarly(c)
@@ -155,32 +141,66 @@ func (g *Gate) follow(e *event.Event) {
 	}
 }
 
-// first decides an event before its connection has ended, if that can be.
-func (g *Gate) first(c *conn, e *event.Event, last bool) verdict {
+// take decides an event before its connection has ended, or holds it.
+func (g *Gate) take(c *conn, e *event.Event) {
+	if c.shown {
+		g.hand(e)
+		return
+	}
+	v := undecided
+	if g.filter.event || !g.filter.conn {
+		v = g.decide(e, nil)
+	}
 	switch {
-	case !g.filter.conn:
-		return g.decide(e, nil)
-	case last, !g.filter.event:
-		return undecided
+	case g.whole:
+		c.shown = v == yes
+		if v == costly && !g.filter.conn { // else it is decided again
+			g.cost.add(loss{1, e.Time})
+		}
+	case v == no, v == costly, v == undecided && !g.filter.conn, v == yes && len(c.held) == 0:
+		g.pass(e, v)
+		return
 	}
-	// What is decided without the connection needs no holding, but a match
-	// keeps its place behind what is held.
-	v := g.decide(e, nil)
-	if v == yes && len(c.held) > 0 {
-		return undecided
+	// A match keeps its place behind what is held.
+	c.held = append(c.held, e)
+	g.held++
+	if c.shown {
+		g.release(c)
 	}
-	return v
+}
+
+// late takes an event of a connection that has ended, or is followed no longer.
+func (g *Gate) late(c *conn, e *event.Event) {
+	var passed bool
+	switch v := g.decide(e, &c.summary); {
+	case !g.whole:
+		passed = g.pass(e, v) || !c.forced
+	case c.shown:
+		g.hand(e)
+		passed = true
+	default:
+		passed = v != yes && !c.forced
+	}
+	if !passed {
+		g.early.add(loss{1, e.Time})
+	}
 }
 
 // release decides what is held of a connection by its summary, and returns what
 // it kept back.
 func (g *Gate) release(c *conn) (kept loss) {
+	if g.whole && !c.shown {
+		c.shown = g.matches(c)
+	}
 	v := no
 	for i, e := range c.held {
-		if i == 0 || g.filter.event {
+		switch {
+		case g.whole && c.shown:
+			v = yes
+		case !g.whole && (i == 0 || g.filter.event):
 			v = g.decide(e, &c.summary)
 		}
-		if !g.pass(c, e, v) {
+		if !g.pass(e, v) {
 			kept.add(loss{1, e.Time})
 		}
 	}
@@ -189,12 +209,39 @@ func (g *Gate) release(c *conn) (kept loss) {
 	return kept
 }
 
-// end takes the end of a connection.
+// matches reports whether any event that is held of a connection matches.
+func (g *Gate) matches(c *conn) bool {
+	switch {
+	case !g.filter.conn:
+		return false // each was decided when it came
+	case !g.filter.event:
+		return g.decide(nil, &c.summary) == yes
+	}
+	for _, e := range c.held {
+		switch g.decide(e, &c.summary) {
+		case yes:
+			return true
+		case costly:
+			g.cost.add(loss{1, e.Time})
+		}
+	}
+	return false
+}
+
+// end takes the end of a connection. What was kept back before is lost only if
+// it might have matched after all.
 func (g *Gate) end(c *conn) {
-	// Where the connection alone decides, what was kept back before its end is
-	// lost only if it matches after all.
-	if c.early.n > 0 && (g.filter.event || g.decide(nil, &c.summary) == yes) {
-		g.early.add(c.early)
+	if c.early.n > 0 {
+		lost := g.filter.event
+		if g.whole {
+			c.shown = c.shown || g.matches(c)
+			lost = c.shown
+		} else if !lost {
+			lost = g.matches(c)
+		}
+		if lost {
+			g.early.add(c.early)
+		}
 	}
 	g.release(c)
 	g.forget(c)
@@ -210,7 +257,7 @@ func (g *Gate) decideEarly(c *conn) {
 func (g *Gate) giveUp(c *conn) {
 	g.decideEarly(c)
 	g.early.add(c.early)
-	c.forced = g.filter.conn
+	c.forced = true
 	g.forget(c)
 }
 
@@ -229,33 +276,16 @@ func (g *Gate) forget(c *conn) {
 	g.ended[c.id] = c
 }
 
-// pass hands an event on, if it matches or belongs to the frame, and reports
-// whether it did, or will, or told of it.
-func (g *Gate) pass(c *conn, e *event.Event, v verdict) bool {
-	match := v == yes
-	switch e.Body.(type) {
-	case *event.Open:
-		if g.framed && !match {
-			c.open = e
-			return true
-		}
-	case *event.Close:
-		match = match || g.framed && c.shown
-	}
-	if v == costly {
+// pass hands an event on if it matches, and reports whether it did or counted
+// it.
+func (g *Gate) pass(e *event.Event, v verdict) bool {
+	switch v {
+	case yes:
+		g.hand(e)
+	case costly:
 		g.cost.add(loss{1, e.Time})
-		return true // it is told, if not shown
 	}
-	if !match {
-		return false
-	}
-	if c.open != nil {
-		g.hand(c.open)
-		c.open = nil
-	}
-	c.shown = true
-	g.hand(e)
-	return true
+	return v == yes || v == costly
 }
 
 // hand hands an event on, after a word of what was lost before.

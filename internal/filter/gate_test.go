@@ -18,9 +18,9 @@ type passage struct {
 	ns  map[uint64]uint64
 }
 
-func newPassage(t *testing.T, expr string, framed bool) *passage {
+func newPassage(t *testing.T, expr string, whole bool) *passage {
 	p := &passage{t: t, ns: make(map[uint64]uint64)}
-	p.Gate = NewGate(mustCompile(t, expr), sinkFunc(p.take), framed)
+	p.Gate = NewGate(mustCompile(t, expr), sinkFunc(p.take), whole)
 	return p
 }
 
@@ -144,29 +144,64 @@ func TestNoConnection(t *testing.T) {
 	p = newPassage(t, `event.conn == 0`, true)
 	p.put(0, &event.Device{})
 	p.put(1, opening)
+	p.put(1, closing)
 	p.want("at once", "0 device")
 }
 
-// A frame is the head and the end of a connection of which anything is shown.
-func TestFramed(t *testing.T) {
-	for _, expr := range []string{`event.kind == "tls.alert"`, `event.kind == "tls.alert" && conn > 0`} {
-		p := newPassage(t, expr, true)
-		p.put(1, opening)
-		p.put(2, opening)
-		p.put(1, segment)
-		p.put(1, fatal)
-		p.put(1, fatal)
-		p.put(1, closing)
-		p.put(2, segment)
-		p.put(2, closing)
-		p.want(expr, "1 conn.open", "1 tls.alert", "1 tls.alert", "1 conn.close")
-		p.put(2, fatal)
-		p.want("a late alert, "+expr, "2 conn.open", "2 tls.alert")
-	}
-	p := newPassage(t, `event.kind in ["conn.open", "conn.close"]`, true)
+// A connection of which any event matches is handed on whole.
+func TestWhole(t *testing.T) {
+	p := newPassage(t, `event.kind == "tls.alert"`, true)
 	p.put(1, opening)
+	p.put(2, opening)
+	p.put(1, segment)
+	p.want("no alert yet")
+	p.put(1, fatal)
+	p.want("an alert", "1 conn.open", "1 tcp.segment", "1 tls.alert")
+	p.put(2, segment)
+	p.put(1, segment)
 	p.put(1, closing)
-	p.want("the frame matches by itself", "1 conn.open", "1 conn.close")
+	p.put(2, closing)
+	p.put(1, segment)
+	p.put(2, segment)
+	p.want("all that follows", "1 tcp.segment", "1 conn.close", "1 tcp.segment")
+	p.put(2, fatal)
+	p.Flush()
+	p.want("an alert that comes too late is told", "1 events: "+early)
+
+	p = newPassage(t, `event.kind == "tls.alert" && tls.version == "TLS 1.3"`, true)
+	p.put(1, opening)
+	p.put(2, opening)
+	p.put(1, fatal)
+	p.put(2, established)
+	p.put(1, established)
+	p.put(1, closing)
+	p.put(2, closing)
+	p.put(1, timeWait)
+	p.want("decided at the end", "1 conn.open", "1 tls.alert", "1 tls.established", "1 conn.close", "1 tcp.state")
+
+	p = newPassage(t, `tls.version == "TLS 1.3"`, true)
+	p.put(1, opening)
+	p.put(2, opening)
+	p.put(2, established)
+	p.put(1, closing)
+	p.put(2, closing)
+	p.want("decided by the connection", "2 conn.open", "2 tls.established", "2 conn.close")
+}
+
+// What was let go of a connection that is shown whole after all is told.
+func TestWholeBounds(t *testing.T) {
+	p := newPassage(t, `event.kind == "tls.alert"`, true)
+	p.limits.held = 3
+	for range 4 {
+		p.put(1, segment)
+		p.put(2, segment)
+	}
+	p.put(2, closing)
+	p.put(1, fatal)
+	p.want("from the fourth on", "1 tcp.segment", "1 tls.alert")
+	p.put(1, closing)
+	p.Flush()
+	p.want("the end", "1 conn.close", "3 events: "+early)
 }
 
 // Beyond the bound on a connection, what is held is decided by what is known.
@@ -263,9 +298,9 @@ func TestTooCostly(t *testing.T) {
 // A filter that all events match changes nothing but the time of some.
 func TestAllMatch(t *testing.T) {
 	for _, expr := range []string{`true`, `open || !open`, `event.n > 0`, `event.n > 0 && conn > 0`} {
-		for _, framed := range []bool{false, true} {
+		for _, whole := range []bool{false, true} {
 			var want, got []*event.Event
-			g := NewGate(mustCompile(t, expr), sinkFunc(func(e *event.Event) { got = append(got, e) }), framed)
+			g := NewGate(mustCompile(t, expr), sinkFunc(func(e *event.Event) { got = append(got, e) }), whole)
 			for conn := range uint64(3) {
 				for _, e := range handshake(conn + 1) {
 					want = append(want, e)
@@ -274,7 +309,7 @@ func TestAllMatch(t *testing.T) {
 			}
 			g.Flush()
 			if !slices.Equal(got, want) {
-				t.Errorf("%s, framed %v: %d events come out of %d, or in another order", expr, framed, len(got), len(want))
+				t.Errorf("%s, whole %v: %d events come out of %d, or in another order", expr, whole, len(got), len(want))
 			}
 		}
 	}
