@@ -171,17 +171,17 @@ func (g *Gate) take(c *conn, e *event.Event) {
 
 // late takes an event of a connection that has ended, or is followed no longer.
 func (g *Gate) late(c *conn, e *event.Event) {
-	var passed bool
-	switch v := g.decide(e, &c.summary); {
-	case !g.whole:
-		passed = g.pass(e, v) || !c.forced
-	case c.shown:
+	if c.shown {
 		g.hand(e)
-		passed = true
-	default:
-		passed = v != yes && !c.forced
+		return
 	}
-	if !passed {
+	lost := c.forced
+	if v := g.decide(e, &c.summary); g.whole {
+		lost = lost || v == yes
+	} else if g.pass(e, v) {
+		lost = false
+	}
+	if lost {
 		g.early.add(loss{1, e.Time})
 	}
 }
@@ -189,15 +189,14 @@ func (g *Gate) late(c *conn, e *event.Event) {
 // release decides what is held of a connection by its summary, and returns what
 // it kept back.
 func (g *Gate) release(c *conn) (kept loss) {
-	if g.whole && !c.shown {
-		c.shown = g.matches(c)
-	}
 	v := no
-	for i, e := range c.held {
-		switch {
-		case g.whole && c.shown:
+	if g.whole {
+		if c.shown = c.shown || g.matches(c); c.shown {
 			v = yes
-		case !g.whole && (i == 0 || g.filter.event):
+		}
+	}
+	for i, e := range c.held {
+		if !g.whole && (i == 0 || g.filter.event) {
 			v = g.decide(e, &c.summary)
 		}
 		if !g.pass(e, v) {
