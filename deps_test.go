@@ -76,6 +76,13 @@ var rules = map[string]rule{
 		imports: []string{"event", "internal/typeset"},
 		why:     "it compares events, wherever they come from",
 	},
+	"internal/filter": {
+		imports: []string{"event", "internal/nearest"},
+		why:     "an expression is over events and what they sum up to, whoever made them",
+	},
+	"internal/nearest": {
+		why: "it compares names",
+	},
 	"internal/jsonlines": {
 		imports: []string{"event"},
 		why:     "a sink sees events only",
@@ -93,7 +100,7 @@ var rules = map[string]rule{
 		why:     "it reads packets and secrets out of files, and does not know what is made of them",
 	},
 	"internal/config": {
-		imports: []string{"event"},
+		imports: []string{"event", "internal/nearest"},
 		why:     "it is read and checked before anything else is made",
 	},
 	"internal/privilege": {
@@ -105,9 +112,9 @@ var rules = map[string]rule{
 	},
 	"cmd/synscope": {
 		imports: []string{
-			".", "event", "internal/capture", "internal/config", "internal/diff", "internal/explain", "internal/jsonlines", "internal/keylog",
-			"internal/ladder", "internal/pcapng", "internal/privilege", "internal/trace", "internal/typeset", "stack", "tlsbridge",
-			"tlsbridge/tlswire", "tun",
+			".", "event", "internal/capture", "internal/config", "internal/diff", "internal/explain", "internal/filter",
+			"internal/jsonlines", "internal/keylog", "internal/ladder", "internal/pcapng", "internal/privilege", "internal/trace",
+			"internal/typeset", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
 		}, gvisor: true,
 		why: "it is the command",
 	},
