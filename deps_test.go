@@ -118,6 +118,9 @@ var rules = map[string]rule{
 		}, gvisor: true,
 		why: "it is the command",
 	},
+	"integration/readbench": {
+		why: "it measures the binary that was built, from outside",
+	},
 	"integration": {
 		why: "it tests the binary that was built, from outside",
 	},

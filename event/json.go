@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -111,46 +112,49 @@ func (f Flags) appendJSON(b []byte) []byte {
 }
 
 // verbatim says which bytes stand for themselves in a string: as in
-// encoding/json, not those that mean something to HTML.
-var verbatim = func() (t [utf8.RuneSelf]bool) {
-	for c := byte(' '); c < utf8.RuneSelf; c++ {
-		switch c {
-		case '"', '\\', '<', '>', '&':
-		default:
-			t[c] = true
-		}
+// encoding/json, not those that mean something to HTML, nor the bytes of
+// characters beyond ASCII, which are to be looked at.
+var verbatim = func() (t [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'
 	}
 	return t
 }()
 
-// appendString appends s as a string. Bytes that are not UTF-8 become U+FFFD.
+// appendString appends s as a string.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
-	start := 0 // of what is not yet appended
-	for i := 0; i < len(s); {
-		if s[i] < utf8.RuneSelf {
-			if verbatim[s[i]] {
-				i++
-				continue
-			}
-			b = appendEscape(append(b, s[start:i]...), s[i])
-			i++
-			start = i
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			b = append(append(b, s[start:i]...), `\ufffd`...)
-			start = i + size
-		case r == '\u2028' || r == '\u2029': // ends a line in JavaScript
-			b = append(append(b, s[start:i]...), `\u202`...)
-			b = append(b, hexDigits[r&0xf])
-			start = i + size
-		}
-		i += size
+	i := 0
+	for i < len(s) && verbatim[s[i]] {
+		i++
 	}
-	return append(append(b, s[start:]...), '"')
+	b = append(b, s[:i]...)
+	if i < len(s) {
+		b = appendEscaped(b, s[i:])
+	}
+	return append(b, '"')
+}
+
+// appendEscaped appends s with what cannot stand for itself escaped. Bytes that
+// are not UTF-8 become U+FFFD.
+func appendEscaped(b []byte, s string) []byte {
+	for i, r := range s {
+		switch {
+		case r < utf8.RuneSelf:
+			if verbatim[r] {
+				b = append(b, byte(r))
+			} else {
+				b = appendEscape(b, byte(r))
+			}
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\ufffd"):
+			b = append(b, `\ufffd`...)
+		case r == '\u2028' || r == '\u2029': // ends a line in JavaScript
+			b = append(append(b, `\u202`...), hexDigits[r&0xf])
+		default:
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return b
 }
 
 const hexDigits = "0123456789abcdef"

@@ -82,7 +82,7 @@ func (r *tape) play(s *session, i int) {
 }
 
 // secrets returns the lines of the session's key log.
-func (s *session) secrets(t *testing.T) []tlswire.Secret {
+func (s *session) secrets(t testing.TB) []tlswire.Secret {
 	t.Helper()
 	var all []tlswire.Secret
 	for r := tlswire.NewKeyLogReader(strings.NewReader(s.keys.String())); ; {

@@ -51,7 +51,7 @@ func (c wiretap) Write(b []byte) (int, error) {
 }
 
 // record runs a session in which the client says hello, and the server says so.
-func record(t *testing.T, version uint16) *session {
+func record(t testing.TB, version uint16) *session {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -162,7 +162,7 @@ func line(e *event.Event) string {
 // server that keep count of their sequence numbers.
 type wire struct {
 	*Tracer
-	t        *testing.T
+	t        testing.TB
 	flow     event.Flow
 	endpoint uint64
 	state    event.State
@@ -176,7 +176,7 @@ var testFlow = event.Flow{
 	Server: netip.MustParseAddrPort("198.18.0.5:443"),
 }
 
-func newWire(t *testing.T, tr *Tracer) *wire {
+func newWire(t testing.TB, tr *Tracer) *wire {
 	return &wire{
 		Tracer: tr, t: t, flow: testFlow, endpoint: 1, state: event.StateListen,
 		seq: [3]uint32{event.Client: 1000, event.Server: 900_000}, now: time.Now(),

@@ -171,3 +171,52 @@ func BenchmarkManyExtensions(b *testing.B) {
 		})
 	}
 }
+
+// The steps of a connection's first flights, one by one.
+
+func BenchmarkPeek(b *testing.B) {
+	for _, suite := range []event.CipherSuite{0x1301, 0x1303} {
+		b.Run(suite.String(), func(b *testing.B) {
+			d, next := midSession13(b, suite)
+			key, body := d.half(event.Server).k13, next()[headerLen:]
+			key.seq = 1
+			if typ := key.peek(body); typ != recordApplicationData {
+				b.Fatalf("peeked type %d", typ)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				key.peek(body)
+			}
+		})
+	}
+}
+
+func BenchmarkKey13(b *testing.B) {
+	for _, suite := range []event.CipherSuite{0x1301, 0x1302, 0x1303} {
+		b.Run(suite.String(), func(b *testing.B) {
+			s := suiteOf(suite)
+			secret := make([]byte, s.hash().Size())
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := newKey13(s, secret); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Each message that there is, with its fingerprints, hashes and names.
+func BenchmarkMessage(b *testing.B) {
+	for _, sample := range samples(b) {
+		b.Run(sample.context.version.String()+" "+sample.typ.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				m := event.Message{Type: sample.typ}
+				if err := sample.context.parse(&m, sample.body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

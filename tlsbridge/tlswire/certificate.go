@@ -11,6 +11,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -78,10 +79,60 @@ func readEntryExtensions(s *cryptobyte.String) (ocsp int, err error) {
 	return ocsp, err
 }
 
+// summaries are those of certificates met before: a server shows the same ones
+// again and again, and parsing them is a good part of decoding a handshake.
+var summaries = summaryCache{entries: make(map[[sha256.Size]byte]event.X509)}
+
+// A summaryCache keeps summaries by the hash of the certificate. It is safe for
+// concurrent use.
+type summaryCache struct {
+	mu      sync.Mutex
+	entries map[[sha256.Size]byte]event.X509
+}
+
+// The bounds of a summaryCache, 16 MB in all. A longer certificate is parsed
+// each time.
+const (
+	maxSummaries  = 1024
+	maxSummarized = 4 << 10 // bytes of a certificate; those of its summary are not many more
+)
+
+func (c *summaryCache) get(hash [sha256.Size]byte) (event.X509, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x, ok := c.entries[hash]
+	return x, ok
+}
+
+// put keeps a summary, in the place of any other where there are too many.
+func (c *summaryCache) put(hash [sha256.Size]byte, x event.X509) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.entries) >= maxSummaries {
+		for other := range c.entries {
+			delete(c.entries, other)
+			break
+		}
+	}
+	c.entries[hash] = x
+}
+
 // summarize tells what a person wants to know of a certificate.
 func summarize(der []byte) event.X509 {
 	hash := sha256.Sum256(der)
-	x := event.X509{Len: len(der), SHA256: hash[:]}
+	x, ok := summaries.get(hash)
+	if !ok {
+		x = summarizeParsed(der)
+		x.SHA256 = hash[:]
+		if len(der) <= maxSummarized {
+			summaries.put(hash, x)
+		}
+	}
+	return x
+}
+
+func summarizeParsed(der []byte) event.X509 {
+	x := event.X509{Len: len(der)}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		x.Malformed = clip(err.Error())

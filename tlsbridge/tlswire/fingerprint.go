@@ -4,10 +4,8 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"synscope/event"
 )
@@ -18,35 +16,54 @@ type codePoint interface {
 	IsGREASE() bool
 }
 
-// without returns the values that are not GREASE, in their order.
-func without[T codePoint](values []T) []T {
-	return slices.DeleteFunc(slices.Clone(values), T.IsGREASE)
+// without appends the values that are not GREASE to dst, in their order.
+func without[T codePoint](dst, values []T) []T {
+	for _, v := range values {
+		if !v.IsGREASE() {
+			dst = append(dst, v)
+		}
+	}
+	return dst
 }
 
-// decimals joins values as JA3 does.
-func decimals[T ~uint16 | ~uint8](values []T) string {
-	parts := make([]string, len(values))
-	for i, v := range values {
-		parts[i] = strconv.Itoa(int(v))
-	}
-	return strings.Join(parts, "-")
-}
+// many is how many values a list of a hello has room for without an allocation.
+const many = 64
 
 // ja3 is the client's fingerprint by the definition of
 // github.com/salesforce/ja3: version, cipher suites, extensions, groups and
 // point formats as the client sent them, without GREASE, hashed with MD5.
 func ja3(c *event.ClientHello) string {
-	return md5Hex(fmt.Sprintf("%d,%s,%s,%s,%s", c.LegacyVersion, decimals(without(c.CipherSuites)),
-		decimals(without(c.Extensions)), decimals(without(c.SupportedGroups)), decimals(c.PointFormats)))
+	b := make([]byte, 0, 512)
+	b = strconv.AppendUint(b, uint64(c.LegacyVersion), 10)
+	b = appendDecimals(append(b, ','), without(make([]event.CipherSuite, 0, many), c.CipherSuites))
+	b = appendDecimals(append(b, ','), without(make([]event.Extension, 0, many), c.Extensions))
+	b = appendDecimals(append(b, ','), without(make([]event.Group, 0, many), c.SupportedGroups))
+	b = appendDecimals(append(b, ','), c.PointFormats)
+	return md5Hex(b)
 }
 
 // ja3s is the server's: version, cipher suite, extensions.
 func ja3s(h *event.ServerHello) string {
-	return md5Hex(fmt.Sprintf("%d,%d,%s", h.LegacyVersion, h.CipherSuite, decimals(without(h.Extensions))))
+	b := make([]byte, 0, 128)
+	b = strconv.AppendUint(b, uint64(h.LegacyVersion), 10)
+	b = strconv.AppendUint(append(b, ','), uint64(h.CipherSuite), 10)
+	b = appendDecimals(append(b, ','), without(make([]event.Extension, 0, many), h.Extensions))
+	return md5Hex(b)
 }
 
-func md5Hex(s string) string {
-	sum := md5.Sum([]byte(s))
+// appendDecimals joins values as JA3 does.
+func appendDecimals[T ~uint16 | ~uint8](b []byte, values []T) []byte {
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = strconv.AppendUint(b, uint64(v), 10)
+	}
+	return b
+}
+
+func md5Hex(b []byte) string {
+	sum := md5.Sum(b)
 	return hex.EncodeToString(sum[:])
 }
 
@@ -55,33 +72,58 @@ func md5Hex(s string) string {
 // ascending order, and a hash of the extensions in ascending order, without
 // server name and ALPN, with the signature algorithms in the client's order.
 func ja4(c *event.ClientHello) string {
-	version := c.LegacyVersion
-	if vs := without(c.SupportedVersions); len(vs) > 0 {
-		version = slices.Max(vs)
+	suites := without(make([]event.CipherSuite, 0, many), c.CipherSuites)
+	extensions := without(make([]event.Extension, 0, many), c.Extensions)
+	b := make([]byte, 0, 36)
+	b = append(b, 't')
+	b = append(b, ja4Version(ja4Offered(c))...)
+	if slices.Contains(extensions, extServerName) {
+		b = append(b, 'd')
+	} else {
+		b = append(b, 'i')
 	}
-	name := "i"
-	if slices.Contains(c.Extensions, extServerName) {
-		name = "d"
-	}
-	suites, extensions := without(c.CipherSuites), without(c.Extensions)
-	first := fmt.Sprintf("t%s%s%02d%02d%s", ja4Version(version), name,
-		min(len(suites), 99), min(len(extensions), 99), ja4ALPN(c.ALPN))
+	b = appendCount(appendCount(b, len(suites)), len(extensions))
+	b = append(b, ja4ALPN(c.ALPN)...)
 
+	list := make([]byte, 0, 512)
 	slices.Sort(suites)
+	b = appendJA4Hash(append(b, '_'), appendJA4List(list, suites))
+
 	extensions = slices.DeleteFunc(extensions, func(e event.Extension) bool { return e == extServerName || e == extALPN })
 	slices.Sort(extensions)
-	third := ja4List(extensions)
-	if schemes := without(c.SignatureSchemes); len(schemes) > 0 {
-		third += "_" + ja4List(schemes)
+	list = appendJA4List(list, extensions)
+	if schemes := without(make([]event.SignatureScheme, 0, many), c.SignatureSchemes); len(schemes) > 0 {
+		list = appendJA4List(append(list, '_'), schemes)
 	}
-	return first + "_" + ja4Hash(ja4List(suites)) + "_" + ja4Hash(third)
+	return string(appendJA4Hash(append(b, '_'), list))
+}
+
+// ja4Offered is the newest version that the client offers.
+func ja4Offered(c *event.ClientHello) event.Version {
+	version, any := c.LegacyVersion, false
+	for _, v := range c.SupportedVersions {
+		if !v.IsGREASE() && (!any || v > version) {
+			version, any = v, true
+		}
+	}
+	return version
 }
 
 // ja4s is the server's: a readable part, the cipher suite, and a hash of the
 // extensions in the server's order.
 func ja4s(h *event.ServerHello) string {
-	return fmt.Sprintf("t%s%02d%s_%04x_%s", ja4Version(h.Version), min(len(h.Extensions), 99), ja4ALPN(h.ALPN),
-		uint16(h.CipherSuite), ja4Hash(ja4List(h.Extensions)))
+	b := make([]byte, 0, 25)
+	b = append(append(b, 't'), ja4Version(h.Version)...)
+	b = appendCount(b, len(h.Extensions))
+	b = append(b, ja4ALPN(h.ALPN)...)
+	b = appendHex16(append(b, '_'), uint16(h.CipherSuite))
+	return string(appendJA4Hash(append(b, '_'), appendJA4List(make([]byte, 0, 128), h.Extensions)))
+}
+
+// appendCount appends a number of two digits, at most 99.
+func appendCount(b []byte, n int) []byte {
+	n = min(n, 99)
+	return append(b, '0'+byte(n/10), '0'+byte(n%10))
 }
 
 func ja4Version(v event.Version) string {
@@ -119,19 +161,26 @@ func alphanumeric(b byte) bool {
 	return '0' <= b && b <= '9' || 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z'
 }
 
-func ja4List[T ~uint16](values []T) string {
-	parts := make([]string, len(values))
+func appendJA4List[T ~uint16](b []byte, values []T) []byte {
 	for i, v := range values {
-		parts[i] = fmt.Sprintf("%04x", uint16(v))
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendHex16(b, uint16(v))
 	}
-	return strings.Join(parts, ",")
+	return b
 }
 
-// ja4Hash is the start of a SHA-256, and zeros for nothing.
-func ja4Hash(s string) string {
-	if s == "" {
-		return "000000000000"
+func appendHex16(b []byte, v uint16) []byte {
+	return hex.AppendEncode(b, []byte{byte(v >> 8), byte(v)})
+}
+
+// appendJA4Hash appends the first twelve digits of a SHA-256, and zeros for
+// nothing.
+func appendJA4Hash(b, list []byte) []byte {
+	if len(list) == 0 {
+		return append(b, "000000000000"...)
 	}
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:])[:12]
+	sum := sha256.Sum256(list)
+	return hex.AppendEncode(b, sum[:6])
 }

@@ -18,7 +18,8 @@ type handshake struct {
 	sessionID                  []byte        // the client's
 	ticketOffered              bool          // TLS 1.2
 	version                    event.Version // 0 until the ServerHello
-	suite                      event.CipherSuite
+	cipherSuite                event.CipherSuite
+	suite                      suite // what the name of cipherSuite says
 	encryptThenMAC             bool
 	retried                    bool // a HelloRetryRequest was sent
 	psk                        bool // TLS 1.3: resumed
@@ -36,7 +37,7 @@ type handshake struct {
 }
 
 func (s *handshake) params12() params12 {
-	return params12{s.version, suiteOf(s.suite), s.encryptThenMAC, s.clientRandom, s.serverRandom}
+	return params12{s.version, s.suite, s.encryptThenMAC, s.clientRandom, s.serverRandom}
 }
 
 // is13 reports whether TLS 1.3 has been negotiated.
@@ -46,8 +47,8 @@ func (s *handshake) is13() bool { return s.version == event.VersionTLS13 }
 type assembler struct {
 	buf     []byte // the start of a message that is not complete
 	epoch   event.Epoch
-	records int // that carried the message so far
-	frames  []uint64
+	records int      // that carried the message so far
+	frames  []uint64 // their packets; reused
 	// overflowed is set by a message that is too long: where the next one
 	// starts is not looked for.
 	overflowed bool
@@ -70,7 +71,7 @@ func (d *Decoder) handshakeRecord(u *unit, h *half, epoch event.Epoch, b []byte)
 		*a = assembler{}
 	}
 	if len(a.buf) == 0 {
-		*a = assembler{epoch: epoch}
+		*a = assembler{epoch: epoch, frames: a.frames[:0]}
 	} else {
 		a.buf = append(a.buf, b...)
 		b = a.buf
@@ -96,7 +97,7 @@ func (d *Decoder) handshakeRecord(u *unit, h *half, epoch event.Epoch, b []byte)
 		before := h.epoch
 		d.message(u, h, m, b[4:4+n])
 		b = b[4+n:]
-		a.records, a.frames = 1, slices.Clone(u.frames)
+		a.records, a.frames = 1, append(a.frames[:0], u.frames...)
 		if h.epoch != before && len(b) > 0 {
 			d.undecoded(u, h, "malformed", "handshake data after "+typ.String()+" in the same record, which changes keys")
 			b = nil
@@ -104,7 +105,7 @@ func (d *Decoder) handshakeRecord(u *unit, h *half, epoch event.Epoch, b []byte)
 	}
 	switch len(b) {
 	case 0:
-		*a = assembler{}
+		*a = assembler{frames: a.frames}
 	case len(a.buf): // it grew, and is not copied for each record
 	default:
 		a.buf = append(a.buf[:0], b...)
@@ -136,7 +137,7 @@ func (d *Decoder) message(u *unit, h *half, m *event.Message, body []byte) {
 
 // parse sets the message's fields, or why they could not be parsed.
 func (d *Decoder) parse(from event.Side, m *event.Message, body []byte) {
-	c := messageContext{from: from, version: d.shake.version, suite: suiteOf(d.shake.suite)}
+	c := messageContext{from: from, version: d.shake.version, suite: d.shake.suite}
 	if err := c.parse(m, body); err != nil {
 		m.Malformed = err.Error()
 	}
@@ -208,7 +209,8 @@ func (d *Decoder) serverHello(h *half, m *event.Message) {
 		return
 	}
 	s, k := m.ServerHello, &d.shake
-	k.version, k.suite, k.serverRandom = s.Version, s.CipherSuite, s.Random
+	k.version, k.serverRandom = s.Version, s.Random
+	k.cipherSuite, k.suite = s.CipherSuite, suiteOf(s.CipherSuite)
 	d.facts.Version, d.facts.CipherSuite, d.facts.Group = s.Version, s.CipherSuite, s.Group
 	d.ja3s, d.ja4s = s.JA3S, s.JA4S
 	d.facts.Resumed = false

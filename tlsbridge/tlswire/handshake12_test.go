@@ -211,7 +211,7 @@ func TestTLS12DeclinedTicket(t *testing.T) {
 // If the client offers a ticket and no session ID, the ServerHello does not say
 // whether the session is resumed (RFC 5077, section 3.4).
 func TestTLS12TicketWithoutSessionID(t *testing.T) {
-	k := &handshake{version: event.VersionTLS12, suite: 0xc02f, ticketOffered: true}
+	k := &handshake{version: event.VersionTLS12, cipherSuite: 0xc02f, suite: suiteOf(0xc02f), ticketOffered: true}
 	for _, test := range []struct {
 		step step
 		want event.HandshakeState

@@ -3,7 +3,6 @@ package tlswire
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha1"
@@ -13,7 +12,6 @@ import (
 	"hash"
 
 	"golang.org/x/crypto/chacha20poly1305"
-	"golang.org/x/crypto/cryptobyte"
 
 	"synscope/event"
 )
@@ -31,17 +29,18 @@ var (
 )
 
 // expandLabel is HKDF-Expand-Label with an empty context (RFC 8446, section
-// 7.1).
-func expandLabel(h func() hash.Hash, secret []byte, label string, n int) ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddUint16(uint16(n))
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte("tls13 " + label)) })
-	b.AddUint8(0)
-	info, err := b.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	return hkdf.Expand(h, secret, string(info), n)
+// 7.1), for at most as many bytes as the hash has: the first block of
+// HKDF-Expand (RFC 5869, section 2.3). The HMAC is keyed with the secret and has
+// taken nothing yet.
+func expandLabel(mac hash.Hash, label string, n int) []byte {
+	const prefix, counter = "tls13 ", 1
+	info := make([]byte, 0, 32)
+	info = binary.BigEndian.AppendUint16(info, uint16(n))
+	info = append(info, byte(len(prefix)+len(label)))
+	info = append(append(info, prefix...), label...)
+	info = append(info, 0, counter)
+	mac.Write(info)
+	return mac.Sum(nil)[:n]
 }
 
 // A key13 opens the records of one direction and epoch of TLS 1.3 (RFC 8446,
@@ -66,15 +65,12 @@ func newKey13(s suite, secret []byte) (*key13, error) {
 	if n := s.hash().Size(); len(secret) != n {
 		return nil, fmt.Errorf("secret of %d bytes, want %d", len(secret), n)
 	}
-	key, err := expandLabel(s.hash, secret, "key", s.keyLen)
-	if err != nil {
-		return nil, err
-	}
-	iv, err := expandLabel(s.hash, secret, "iv", nonceLen)
-	if err != nil {
-		return nil, err
-	}
+	mac := hmac.New(s.hash, secret)
+	key := expandLabel(mac, "key", s.keyLen)
+	mac.Reset()
+	iv := expandLabel(mac, "iv", nonceLen)
 	k := &key13{suite: s, secret: secret, iv: [nonceLen]byte(iv)}
+	var err error
 	if s.bulk == bulkChaCha20 {
 		k.chacha = key
 		k.aead, err = chacha20poly1305.New(key)
@@ -89,11 +85,7 @@ func newKey13(s suite, secret []byte) (*key13, error) {
 
 // next returns the keys after a KeyUpdate (RFC 8446, section 7.2).
 func (k *key13) next() (*key13, error) {
-	secret, err := expandLabel(k.suite.hash, k.secret, "traffic upd", len(k.secret))
-	if err != nil {
-		return nil, err
-	}
-	return newKey13(k.suite, secret)
+	return newKey13(k.suite, expandLabel(hmac.New(k.suite.hash, k.secret), "traffic upd", len(k.secret)))
 }
 
 // setNonce makes the nonce of the next record.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -83,20 +84,30 @@ func (c messageContext) parseFields(m *event.Message, s *cryptobyte.String) (err
 // readExtensions calls f for each extension of a list without its length. f
 // returns false if the data cannot be parsed or has bytes left.
 func readExtensions(list cryptobyte.String, f func(event.Extension, *cryptobyte.String) bool) ([]event.Extension, error) {
-	ids := []event.Extension{}
+	ids := make([]event.Extension, 0, countExtensions(list))
+	var data cryptobyte.String // of the extension at hand; one for all, since f makes it escape
 	for !list.Empty() {
 		var id uint16
-		var data cryptobyte.String
 		if !list.ReadUint16(&id) || !list.ReadUint16LengthPrefixed(&data) {
 			return nil, truncated("extension list")
 		}
 		ids = append(ids, event.Extension(id))
-		known := data
+		n := len(data)
 		if !f(event.Extension(id), &data) {
-			return nil, fmt.Errorf("extension %v of %d bytes is malformed", event.Extension(id), len(known))
+			return nil, fmt.Errorf("extension %v of %d bytes is malformed", event.Extension(id), n)
 		}
 	}
 	return ids, nil
+}
+
+// countExtensions returns how many extensions a list has, up to the first that
+// is cut short.
+func countExtensions(list cryptobyte.String) (n int) {
+	var data cryptobyte.String
+	for list.Skip(2) && list.ReadUint16LengthPrefixed(&data) {
+		n++
+	}
+	return n
 }
 
 // skip is the parse of an extension whose content is not told.
@@ -104,6 +115,7 @@ func skip(s *cryptobyte.String) bool { return s.Skip(len(*s)) }
 
 // readUint16s reads the rest of s as a list.
 func readUint16s[T ~uint16](s cryptobyte.String, out *[]T) bool {
+	*out = slices.Grow(*out, len(s)/2)
 	for !s.Empty() {
 		var v uint16
 		if !s.ReadUint16(&v) {

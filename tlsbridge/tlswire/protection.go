@@ -146,7 +146,7 @@ func (d *Decoder) record12(u *unit, h *half) bool {
 func (d *Decoder) findKey12(h *half) bool {
 	p := d.shake.params12()
 	if p.suite.bulk == bulkUnknown || p.version < event.VersionTLS10 {
-		h.lose("no cipher", d.shake.suite.String()+" of "+p.version.String()+" is not implemented")
+		h.lose("no cipher", d.shake.cipherSuite.String()+" of "+p.version.String()+" is not implemented")
 		return true
 	}
 	master := d.findSecret(labelMaster)
@@ -220,15 +220,12 @@ func (d *Decoder) content13(u *unit, h *half, typ uint8, p []byte) {
 
 // findKey13 is findKey12 for TLS 1.3.
 func (d *Decoder) findKey13(h *half) bool {
-	s := suiteOf(d.shake.suite)
+	s := d.shake.suite
 	if s.kx != "" || s.bulk != bulkGCM && s.bulk != bulkChaCha20 {
-		h.lose("no cipher", d.shake.suite.String()+" is not implemented")
+		h.lose("no cipher", d.shake.cipherSuite.String()+" is not implemented")
 		return true
 	}
-	label := map[event.Epoch]map[event.Side]string{
-		event.EpochHandshake:   {event.Client: labelClientHandshake, event.Server: labelServerHandshake},
-		event.EpochApplication: {event.Client: labelClientTraffic, event.Server: labelServerTraffic},
-	}[h.epoch][h.side]
+	label := label13(h.epoch, h.side)
 	secret := d.findSecret(label)
 	if secret == nil {
 		if d.expect {
@@ -244,6 +241,19 @@ func (d *Decoder) findKey13(h *half) bool {
 	}
 	h.k13 = k
 	return true
+}
+
+// label13 names the secret that protects what a side sends.
+func label13(epoch event.Epoch, side event.Side) string {
+	switch {
+	case epoch == event.EpochHandshake && side == event.Client:
+		return labelClientHandshake
+	case epoch == event.EpochHandshake:
+		return labelServerHandshake
+	case side == event.Client:
+		return labelClientTraffic
+	}
+	return labelServerTraffic
 }
 
 // earlyPossible reports whether a record of the client may still be early data:

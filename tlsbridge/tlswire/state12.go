@@ -120,14 +120,14 @@ func (k *handshake) afterServerHello(t step) event.HandshakeState {
 		return event.TLSWaitCCS
 	case t.typ == event.ServerHelloType && k.ticketOffered && len(k.sessionID) == 0:
 		return ""
-	case suiteOf(k.suite).serverCertificate():
+	case k.suite.serverCertificate():
 		return event.TLSWaitCert
 	}
 	return k.afterCertificate()
 }
 
 func (k *handshake) afterCertificate() event.HandshakeState {
-	if suiteOf(k.suite).serverKeyExchange() {
+	if k.suite.serverKeyExchange() {
 		return event.TLSWaitSKE
 	}
 	return event.TLSWaitSHD

@@ -1,0 +1,67 @@
+package trace
+
+import (
+	"crypto/tls"
+	"testing"
+	"time"
+
+	"synscope/event"
+)
+
+// nobody is a sink.
+type nobody struct{}
+
+func (nobody) Event(*event.Event) {}
+
+// A whole connection of a capture, from the first SYN to the last ACK, with its
+// secrets: what a reader of recordings spends on each.
+func BenchmarkConnection(b *testing.B) {
+	for name, version := range map[string]uint16{"TLS12": tls.VersionTLS12, "TLS13": tls.VersionTLS13} {
+		b.Run(name, func(b *testing.B) {
+			s := record(b, version)
+			packets := s.packets(newWire(b, nil))
+			p := newPlayer(Config{Sinks: []Sink{nobody{}}}, replayLimits)
+			for _, secret := range s.secrets(b) {
+				p.secret(secret)
+			}
+			at := time.Unix(1_800_000_000, 0)
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, packet := range packets {
+					at = at.Add(10 * time.Microsecond)
+					p.packet(Recorded{Time: at, Frame: 1, IP: packet, Len: len(packet)})
+				}
+			}
+			if n := p.engine.nextConn; n < uint64(b.N) {
+				b.Errorf("%d connections in %d rounds", n, b.N)
+			}
+		})
+	}
+}
+
+// packets are those of a connection that carries a session.
+func (s *session) packets(w *wire) (packets [][]byte) {
+	const mss = 1448
+	send := func(from event.Side, flags event.Flags, payload string) {
+		packets = append(packets, w.packet(from, flags, payload))
+		w.seq[from] += uint32(len(payload))
+		if flags&(event.SYN|event.FIN) != 0 {
+			w.seq[from]++
+		}
+	}
+	send(event.Client, event.SYN, "")
+	send(event.Server, event.SYN|event.ACK, "")
+	send(event.Client, event.ACK, "")
+	for _, f := range s.flights {
+		for b := f.data; len(b) > 0; {
+			n := min(len(b), mss)
+			send(f.from, event.ACK|event.PSH, b[:n])
+			send(f.from.Peer(), event.ACK, "")
+			b = b[n:]
+		}
+	}
+	send(event.Client, event.FIN|event.ACK, "")
+	send(event.Server, event.FIN|event.ACK, "")
+	send(event.Client, event.ACK, "")
+	return packets
+}
