@@ -139,23 +139,23 @@ func FuzzFormats(f *testing.F) {
 		}
 		fraction %= 1e6
 		n := uint32(len(data)) + uint32(more)
-		var want []Item
-		for i, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		time := uint64(seconds)*1e6 + uint64(fraction)
+		var files [][]byte
+		for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 			micro := newRecords(order, magicMicrosecond, uint32(linkType)).cut(seconds, fraction, data, int(n))
-			nano := newRecords(order, magicNanosecond, uint32(linkType)).cut(seconds, fraction*1000, data, int(n))
-			at := uint64(seconds)*1e6 + uint64(fraction)
-			enhanced := (&blocks{order: order}).section().iface(linkType, 0)
-			enhanced.block(blockEnhancedPacket, enhanced.u32(0, uint32(at>>32), uint32(at), uint32(len(data)), n), data)
-			old := (&blocks{order: order}).section().iface(linkType, 0)
-			old.block(blockPacket, old.u32(0, uint32(at>>32), uint32(at), uint32(len(data)), n), data)
-			for j, file := range [][]byte{micro.b, nano.b, enhanced.b, old.b, zip(enhanced.b)} {
-				items, err := check(t, bytes.NewReader(file), len(file))
-				if i+j == 0 {
-					want = items
-				}
-				if diff := cmp.Diff(want, items); diff != "" || err != io.EOF || len(items) != 1 {
-					t.Errorf("format %d, %v: %v (-first +this):\n%s", j, order, err, diff)
-				}
+			ng := (&blocks{order: order}).section().iface(linkType, 0)
+			ng.block(blockEnhancedPacket, ng.u32(0, uint32(time>>32), uint32(time), uint32(len(data)), n), data)
+			files = append(files, micro.b, ng.b)
+		}
+		nano := newRecords(binary.BigEndian, magicNanosecond, uint32(linkType)).cut(seconds, fraction*1000, data, int(n))
+		var want []Item
+		for i, file := range append(files, nano.b) {
+			items, err := check(t, bytes.NewReader(file), len(file))
+			if i == 0 {
+				want = items
+			}
+			if !cmp.Equal(want, items) || err != io.EOF || len(items) != 1 {
+				t.Errorf("file %d: %+v, %v, in the first %+v", i, items, err, want)
 			}
 		}
 	})
@@ -237,7 +237,7 @@ func FuzzFragments(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r Reader // for bounded
 		naive := make(map[datagramKey]*naiveDatagram)
-		for number := uint64(1); len(b) >= 4; number, b = number+1, b[4:] {
+		for number := uint64(1); len(b) >= 4 && number < 200; number, b = number+1, b[4:] {
 			ip := fuzzFragment(b)
 			fragment, skipped := parseFragment(ip, len(ip), 0)
 			if fragment == nil {

@@ -178,7 +178,7 @@ func (c messageContext) delimited(typ event.HandshakeType) bool {
 		return slices.Contains([]string{"ECDHE", "ECDH", "DHE", "DH"}, c.suite.kx)
 	case event.ClientKeyExchangeType:
 		return slices.Contains([]string{"ECDHE", "ECDH", "DHE", "DH", "PSK"}, c.suite.kx) ||
-			c.suite.kx == "RSA" && (c.version != event.VersionSSL30 || c.suite.auth == "PSK")
+			c.suite.kx == "RSA" && c.version != event.VersionSSL30
 	}
 	return true
 }
