@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"reflect"
 	"testing"
 	"testing/iotest"
@@ -85,10 +86,11 @@ func bounded(t *testing.T, r *Reader) {
 // the same.
 func fuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte, cut int) {
-		whole, wholeErr := check(t, bytes.NewReader(file), len(file))
 		if bytes.HasPrefix(file, []byte(gzipMagic)) {
-			return // offsets are in what is decompressed
+			check(t, bytes.NewReader(file), math.MaxInt) // offsets are in what is decompressed
+			return
 		}
+		whole, wholeErr := check(t, bytes.NewReader(file), len(file))
 		pieces, err := check(t, iotest.HalfReader(bytes.NewReader(file)), len(file))
 		if diff := cmp.Diff(whole, pieces); diff != "" || wholeErr.Error() != err.Error() {
 			t.Errorf("whole it ends with %v, in pieces with %v (-whole +pieces):\n%s", wholeErr, err, diff)
