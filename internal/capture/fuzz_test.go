@@ -69,7 +69,7 @@ func bounded(t *testing.T, r *Reader) {
 	f := &r.fragments
 	held := 0
 	for _, d := range f.datagrams {
-		held += cap(d.data) + cap(d.header.bytes)
+		held += d.allocated()
 	}
 	if held != f.bytes || held > maxWaitingBytes || len(f.datagrams) > maxWaiting || f.oldest.Len() != len(f.datagrams) {
 		t.Fatalf("%d bytes held in %d datagrams, counted %d and %d", held, len(f.datagrams), f.bytes, f.oldest.Len())
