@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os/exec"
@@ -9,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"synscope/event"
 )
@@ -50,7 +51,7 @@ func (l *lab) judge() {
 		{"tshark, of our capture with the secrets inside,", func() []row { return tshark(l.t, l.path(ownCapture), "", anyPort) }},
 	} {
 		want := byDirection(c.tell())
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := gocmp.Diff(want, got); diff != "" {
 			l.t.Errorf("%s tells otherwise (-it +serve):\n%s", c.teller, diff)
 		}
 		if len(want) == 0 {
@@ -80,7 +81,7 @@ func (l *lab) judgeFrames() {
 			got[seg.Frame] = fmt.Sprint(seg.Seq, " ", seg.Len)
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		l.t.Errorf("sequence number and length by frame (-tshark +synscope):\n%s", diff)
 	}
 }
@@ -89,43 +90,38 @@ func (l *lab) judgeFrames() {
 func rowsOf(events []*event.Event) []row {
 	var rows []row
 	at := make(map[uint64]int) // frame: its row, until they are sorted
-	sides := make(map[uint64]event.Flow)
+	talkers := make(talkers)
 	for _, e := range events {
-		flow := sides[e.Conn]
-		from, to := flow.Client, flow.Server
-		if e.From == event.Server {
-			from, to = to, from
-		}
-		switch b := e.Body.(type) {
-		case *event.Open:
-			sides[e.Conn] = event.Flow{Client: b.Client, Server: b.Server}
-		case *event.Segment:
+		talkers.meet(e)
+		if b, ok := e.Body.(*event.Segment); ok {
+			from, to := talkers.of(e)
 			at[b.Frame] = len(rows)
 			rows = append(rows, row{frame: b.Frame, from: from, to: to, text: segmentText(b.Flags, b.SeqRel, b.AckRel, b.Len)})
 		}
 	}
-	for _, u := range talk(events) {
+	for _, u := range talkOf(events) {
 		r := &rows[at[u.frame]]
 		r.notes = append(r.notes, u.note)
 	}
-	slices.SortStableFunc(rows, func(a, b row) int { return int(a.frame) - int(b.frame) })
+	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(a.frame, b.frame) })
 	return rows
 }
 
 // An utterance is a handshake message or an alert, and the packet that completed
 // it.
 type utterance struct {
-	frame uint64
-	conn  uint64
-	from  event.Side
-	note  string
+	frame     uint64
+	direction string
+	note      string
 }
 
-// talk returns the messages and alerts in the order in which they were told.
-func talk(events []*event.Event) []utterance {
-	var all []utterance
+// talkOf returns the messages and alerts in the order in which they were told.
+func talkOf(events []*event.Event) []utterance {
+	var talk []utterance
+	talkers := make(talkers)
 	for _, e := range events {
-		u := utterance{conn: e.Conn, from: e.From}
+		talkers.meet(e)
+		var u utterance
 		switch b := e.Body.(type) {
 		case *event.Message:
 			u.frame, u.note = slices.Max(b.Frames), handshakeNote(uint8(b.Type))
@@ -134,9 +130,29 @@ func talk(events []*event.Event) []utterance {
 		default:
 			continue
 		}
-		all = append(all, u)
+		from, to := talkers.of(e)
+		u.direction = row{from: from, to: to}.direction()
+		talk = append(talk, u)
 	}
-	return all
+	return talk
+}
+
+// talkers knows who talks in each connection.
+type talkers map[uint64]*event.Open
+
+func (t talkers) meet(e *event.Event) {
+	if o, ok := e.Body.(*event.Open); ok {
+		t[e.Conn] = o
+	}
+}
+
+// of returns who sent what an event tells, and to whom.
+func (t talkers) of(e *event.Event) (from, to netip.AddrPort) {
+	o := t[e.Conn]
+	if e.From == event.Server {
+		return o.Server, o.Client
+	}
+	return o.Client, o.Server
 }
 
 func segmentText(flags event.Flags, seq, ack int64, length int) string {
