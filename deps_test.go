@@ -94,8 +94,8 @@ var rules = map[string]rule{
 	},
 	"cmd/synscope": {
 		imports: []string{
-			".", "event", "internal/config", "internal/explain", "internal/jsonlines", "internal/keylog", "internal/ladder",
-			"internal/pcapng", "internal/privilege", "internal/trace", "stack", "tlsbridge", "tun",
+			".", "event", "internal/capture", "internal/config", "internal/explain", "internal/jsonlines", "internal/keylog", "internal/ladder",
+			"internal/pcapng", "internal/privilege", "internal/trace", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
 		}, gvisor: true,
 		why: "it is the command",
 	},

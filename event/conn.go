@@ -25,7 +25,8 @@ func (*Open) Kind() Kind { return "conn.open" }
 type Close struct {
 	// How is "fin" (orderly), "rst" (From reset it), "refused" (RST for the
 	// first SYN), "timeout" (an endpoint gave up), "dropped" (the SYN was
-	// ignored), "shutdown" (the observer stopped) or "evicted" (not followed
+	// ignored), "shutdown" (the observer stopped), "end_of_capture" (it was
+	// still open at the end of the capture) or "evicted" (not followed
 	// further: no room, or not heard of for two hours).
 	How string `json:"how"`
 

@@ -90,11 +90,11 @@ type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
 
-// A capture is a pcapng.Writer as the tracer wants it.
-type capture struct{ *pcapng.Writer }
+// A packetSink is a pcapng.Writer as the tracer wants it.
+type packetSink struct{ *pcapng.Writer }
 
 // Packet implements synscope.Capture.
-func (c capture) Packet(frame, conn uint64, p event.Packet) {
+func (c packetSink) Packet(frame, conn uint64, p event.Packet) {
 	c.Writer.Packet(pcapng.Packet{
 		Time: p.Time, Frame: frame, From: p.From, Conn: conn, IP: p.Views[0],
 		Partial: p.PartialChecksum, SegmentSize: p.SegmentSize,
@@ -113,7 +113,7 @@ func (o *outputs) capture() synscope.Capture {
 	if o.pcap == nil {
 		return nil
 	}
-	return capture{o.pcap}
+	return packetSink{o.pcap}
 }
 
 func (o *outputs) keyLog() synscope.KeyLog {

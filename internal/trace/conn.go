@@ -14,7 +14,7 @@ const maxVerified = 16 << 10
 
 // A conn is one connection. It is owned by the tracer's goroutine.
 type conn struct {
-	t     *Tracer
+	t     *engine
 	id    uint64
 	flow  event.Flow
 	start time.Time
@@ -43,22 +43,31 @@ type conn struct {
 	closedAt time.Time
 }
 
-func newConn(t *Tracer, id uint64, flow event.Flow, at time.Time) *conn {
-	return &conn{
+func newConn(t *engine, id uint64, flow event.Flow, at time.Time) *conn {
+	c := &conn{
 		t: t, id: id, flow: flow, start: at, last: at,
 		tcp:     tcptrack.NewConn(flow),
 		epState: event.StateListen,
-		hist:    t.histories.begin(flow),
 	}
+	if t.histories != nil {
+		c.hist = t.histories.begin(flow)
+	}
+	return c
 }
 
 // emit numbers an event and sends it.
 func (c *conn) emit(at time.Time, view event.View, from event.Side, body event.Body) {
 	c.n++
-	e := &event.Event{Time: at, T: at.Sub(c.start), Conn: c.id, N: c.n, View: view, From: from, Body: body}
-	c.t.histories.add(c.hist, e)
+	e := &event.Event{Time: at, T: c.elapsed(at), Conn: c.id, N: c.n, View: view, From: from, Body: body}
+	if c.hist != nil {
+		c.t.histories.add(c.hist, e)
+	}
 	c.t.send(e)
 }
+
+// elapsed returns the time since the first segment; 0 where a recording's clock
+// went back beyond that.
+func (c *conn) elapsed(at time.Time) time.Duration { return max(at.Sub(c.start), 0) }
 
 // touch puts the connection behind all others: it was heard of last.
 func (c *conn) touch() {
@@ -168,16 +177,18 @@ func (c *conn) observePacket(o *observation) {
 	p := o.packet
 	defer p.release()
 	pkt := &c.t.pkt
-	if err := pkt.Parse(p.buf); err != nil {
+	if err := pkt.ParseLen(p.buf, p.length); err != nil {
 		return // it parsed before
 	}
-	c.last = o.at
-	if p.from == event.Client && !p.partial && p.segment == 0 && len(p.buf) <= maxVerified && !pkt.VerifyChecksum(p.buf) {
+	if o.at.After(c.last) {
+		c.last = o.at
+	}
+	if c.t.cfg.Endpoint == event.Server && p.from == event.Client && !p.partial && p.segment == 0 && len(p.buf) <= maxVerified && !pkt.VerifyChecksum(p.buf) {
 		c.emit(o.at, event.Wire, p.from, badSegment(pkt, p))
 		c.sent(p)
 		return // its content cannot be trusted; the drop follows
 	}
-	r := c.tcp.Segment(o.at.Sub(c.start), c.n+1, p.frame, p.from, pkt, p.segment)
+	r := c.tcp.Segment(c.elapsed(o.at), c.n+1, p.frame, p.from, pkt, p.segment)
 	r.Segment.SYNCookie = p.cookie
 	c.emit(o.at, event.Wire, p.from, r.Segment)
 	c.sent(p)
@@ -328,7 +339,12 @@ func (c *conn) forget() {
 	}
 	t.all.Remove(c.place)
 	t.ended.Remove(c.end)
-	t.histories.remove(c.flow, c.hist)
+	if c.hist != nil {
+		t.histories.remove(c.flow, c.hist)
+	}
+	if t.keys != nil {
+		t.keys.forget(c)
+	}
 }
 
 // endEmbryo takes the connection off the list of those in the handshake.
@@ -353,7 +369,7 @@ func (c *conn) summary(how string) *event.Close {
 		BothFIN:       s.BothFIN && how == "rst",
 		RTT:           s.RTT,
 		TCPHandshake:  s.TCPHandshake,
-		Duration:      c.last.Sub(c.start),
+		Duration:      c.elapsed(c.last),
 	}
 	c.tls.summarize(b)
 	return b

@@ -6,8 +6,6 @@ import "time"
 const (
 	// housekeeping is how often it looks for what to let go of.
 	housekeeping = 250 * time.Millisecond
-	// linger is how long a connection that ended is kept for stray segments.
-	linger = 2 * time.Second
 	// maxTimeWait is how long after its end a connection is kept for the end
 	// of our endpoint's TIME-WAIT: twice the maximum segment lifetime (RFC
 	// 9293, section 3.4.2), and some.
@@ -34,6 +32,12 @@ type limits struct {
 	// another connection if the first were gone, so that this is more than
 	// the stack has of them.
 	embryonic, halfOpen int
+	// linger is how long a connection that ended is kept for stray segments,
+	// and ended how many are.
+	linger time.Duration
+	ended  int
+	// randoms are the client randoms whose secrets are kept, of a recording.
+	randoms int
 
 	// queuedPackets and queuedBytes are the copies of packets that wait for
 	// the tracer, the latter with the rest of their buffers.
@@ -55,6 +59,8 @@ var defaultLimits = limits{
 	conns:         1 << 17,
 	embryonic:     4096,
 	halfOpen:      1 << 14,
+	linger:        2 * time.Second,
+	ended:         1 << 17,
 	queuedPackets: 1 << 17,
 	queuedBytes:   64 << 20,
 	queuedOthers:  1 << 18,
@@ -62,4 +68,14 @@ var defaultLimits = limits{
 	heldBytes:     32 << 20,
 	history:       1024,
 	histories:     1 << 18,
+}
+
+// replayLimits are those of a Replay: it has no queue, and segments may stray
+// long after the end in a recording of a slow network.
+var replayLimits = limits{
+	conns:     1 << 17,
+	embryonic: 1 << 14,
+	linger:    time.Minute,
+	ended:     1 << 14,
+	randoms:   1 << 18,
 }

@@ -214,7 +214,7 @@ func TestLinger(t *testing.T) {
 		if got := line(es[len(es)-1]); got != "client RST" {
 			t.Errorf("last event: %s, want the stray segment", got)
 		}
-		sleep(linger)
+		sleep(defaultLimits.linger)
 		if w.Events(w.flow) != nil {
 			t.Error("still known")
 		}

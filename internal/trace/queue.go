@@ -27,8 +27,9 @@ type observation struct {
 type packet struct {
 	frame   uint64
 	from    event.Side
-	buf     []byte // the bytes; pooled
-	pool    *sync.Pool
+	buf     []byte     // the bytes
+	pool    *sync.Pool // of buf, nil if it is another's
+	length  int        // of the packet, more than len(buf) where it was cut
 	segment int
 	partial bool
 	cookie  bool
@@ -66,11 +67,14 @@ func copyPacket(p *event.Packet) *packet {
 	for _, v := range p.Views {
 		buf = append(buf, v[:min(len(v), cap(buf)-len(buf))]...)
 	}
-	return &packet{from: p.From, buf: buf, pool: pool, segment: p.SegmentSize, partial: p.PartialChecksum, cookie: p.SYNCookie, stray: p.Stray}
+	return &packet{from: p.From, buf: buf, pool: pool, length: p.Len, segment: p.SegmentSize, partial: p.PartialChecksum, cookie: p.SYNCookie, stray: p.Stray}
 }
 
 // release gives the buffer back. It is called once.
 func (p *packet) release() {
+	if p.pool == nil {
+		return
+	}
 	b := p.buf[:cap(p.buf)]
 	p.buf = nil
 	p.pool.Put(&b)

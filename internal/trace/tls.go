@@ -29,7 +29,8 @@ type tlsState struct {
 	early   []tlswire.Secret // secrets from before the decoder; bounded
 	master  []tlswire.Secret // candidates that wait for proof of use
 	signing time.Duration
-	fins    [3]bool // by Side: the transport of that direction ended
+	fins    [3]bool        // by Side: the transport of that direction ended
+	randoms []clientRandom // of the hellos seen, while secrets come by them
 }
 
 // maxEarlySecrets is more than any handshake has.
@@ -39,10 +40,10 @@ func (s *tlsState) blocked() bool { return s.decoder != nil && s.decoder.Blocked
 
 // payload feeds the bytes that a segment made available to the decoder.
 func (c *conn) payload(o *observation, r tcptrack.Result) {
-	at := tlswire.Stamp{Time: o.at, T: o.at.Sub(c.start)}
+	at := tlswire.Stamp{Time: o.at, T: c.elapsed(o.at)}
 	for _, d := range r.Data {
 		at.Frame = d.Frame
-		if c.tls.decoder == nil && !c.tls.plain {
+		if c.tls.decoder == nil {
 			c.sniff(at, d)
 		}
 		switch {
@@ -65,27 +66,46 @@ func (c *conn) payload(o *observation, r tcptrack.Result) {
 }
 
 // sniff decides by the first byte of a connection whether it carries TLS. Where
-// that byte was not seen, what follows is not looked at: it would be a guess.
+// that byte was not seen, or is not that of TLS, only a ClientHello tells: after
+// STARTTLS, or in a tunnel of HTTP CONNECT.
 func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
-	undecoded := &event.Undecoded{Len: d.Gap + len(d.B), Frames: []uint64{d.Frame}}
+	hello := d.From == event.Client && tlswire.HelloType(d.B) == uint8(event.ClientHelloType)
+	first := !c.tls.plain && !c.midStream
 	switch {
-	case d.Gap > 0 || c.midStream:
-		undecoded.Reason, undecoded.Detail = "gap", "the beginning of the stream was not seen"
-	case d.From != event.Client || d.B[0] != recordHandshake:
-		undecoded.Reason = "not tls"
-		undecoded.First = append(event.Hex(nil), d.B[:min(len(d.B), firstBytes)]...)
-	default:
-		c.tls.decoder = tlswire.NewDecoder(c.emitTLS)
-		c.tls.decoder.ExpectSecrets(c.tls.ours && !c.tls.over)
-		for _, s := range c.tls.early {
-			c.tls.decoder.Secret(s)
-		}
-		c.tls.early = nil
-		return
+	case first && d.From == event.Client && len(d.B) > 0 && d.B[0] == recordHandshake:
+		c.decode()
+	case hello && c.t.cfg.Endpoint == event.NoSide: // ours says itself what it speaks
+		c.decode()
+	case !c.tls.plain:
+		c.tls.plain = true
+		c.t.ready(c.id)
+		c.emit(at.Time, event.Wire, d.From, c.undecoded(d))
 	}
-	c.tls.plain = true
-	c.t.ready(c.id)
-	c.emit(at.Time, event.Wire, d.From, undecoded)
+}
+
+// undecoded says why the bytes that a stream begins with are not decoded.
+func (c *conn) undecoded(d tcptrack.Chunk) *event.Undecoded {
+	u := &event.Undecoded{Len: d.Gap + len(d.B), Frames: []uint64{d.Frame}}
+	if d.Gap > 0 || c.midStream {
+		u.Reason, u.Detail = "gap", "the beginning of the stream was not seen"
+	} else {
+		u.Reason, u.First = "not tls", append(event.Hex(nil), d.B[:min(len(d.B), firstBytes)]...)
+	}
+	return u
+}
+
+// decode begins to decode.
+func (c *conn) decode() {
+	d := tlswire.NewDecoder(c.emitTLS)
+	c.tls.decoder, c.tls.plain = d, false
+	d.ExpectSecrets(c.tls.ours && !c.tls.over)
+	if ring := c.t.keys; ring != nil {
+		d.SecretsFrom(func(random []byte) []tlswire.Secret { return ring.of(c, random) })
+	}
+	for _, s := range c.tls.early {
+		d.Secret(s)
+	}
+	c.tls.early = nil
 }
 
 // endStream tells the decoder that a direction of the transport ended.
@@ -194,7 +214,7 @@ func (c *conn) endTLS(at time.Time, how string) {
 	if c.tls.decoder == nil {
 		return
 	}
-	stamp := tlswire.Stamp{Time: at, T: at.Sub(c.start)}
+	stamp := tlswire.Stamp{Time: at, T: c.elapsed(at)}
 	switch how {
 	case "fin":
 		c.endStream(stamp, event.Client, how)

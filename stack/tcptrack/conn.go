@@ -197,6 +197,6 @@ func (c *Conn) Summary() Summary {
 		Established: c.established,
 		BothFIN:     c.halfs[event.Client].fin && c.halfs[event.Server].fin,
 		RTT:         c.rtt, TCPHandshake: c.handshake,
-		Duration: c.last - c.first,
+		Duration: max(c.last-c.first, 0),
 	}
 }

@@ -62,7 +62,12 @@ type Packet struct {
 // but for an error. Bytes may be missing at the end of the payload, but not of
 // a header; of UDP the ports are then 0. After an error Src, Dst and Protocol
 // hold what was found, if anything. It does not verify checksums.
-func (p *Packet) Parse(b []byte) error {
+func (p *Packet) Parse(b []byte) error { return p.ParseLen(b, len(b)) }
+
+// ParseLen is Parse for a packet that had wire bytes before it was cut. That counts
+// only where the IP header does not say the length, as in a capture of a
+// super-packet before its segmentation.
+func (p *Packet) ParseLen(b []byte, wire int) error {
 	*p = Packet{}
 	if len(b) == 0 {
 		return fmt.Errorf("IP header: %w", errShort)
@@ -72,9 +77,9 @@ func (p *Packet) Parse(b []byte) error {
 	var err error
 	switch b[0] >> 4 {
 	case 4:
-		transport, length, err = p.parseIPv4(b)
+		transport, length, err = p.parseIPv4(b, wire)
 	case 6:
-		transport, length, err = p.parseIPv6(b)
+		transport, length, err = p.parseIPv6(b, wire)
 	default:
 		return fmt.Errorf("IP version %d: %w", b[0]>>4, errVersion)
 	}
@@ -92,12 +97,15 @@ func (p *Packet) Parse(b []byte) error {
 	return nil
 }
 
-func (p *Packet) parseIPv4(b []byte) (transport []byte, length int, err error) {
+func (p *Packet) parseIPv4(b []byte, wire int) (transport []byte, length int, err error) {
 	if len(b) < ipv4MinHeader {
 		return nil, 0, fmt.Errorf("IPv4 header: %w at %d bytes", errShort, len(b))
 	}
 	header := int(b[0]&15) * 4
 	total := int(binary.BigEndian.Uint16(b[2:]))
+	if total == 0 {
+		total = wire
+	}
 	p.TTL, p.Protocol = b[8], b[9]
 	p.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[12:16])), 0)
 	p.Dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:20])), 0)
@@ -113,12 +121,15 @@ func (p *Packet) parseIPv4(b []byte) (transport []byte, length int, err error) {
 	return b[header:min(len(b), total)], total - header, nil
 }
 
-func (p *Packet) parseIPv6(b []byte) (transport []byte, length int, err error) {
+func (p *Packet) parseIPv6(b []byte, wire int) (transport []byte, length int, err error) {
 	if len(b) < ipv6Header {
 		return nil, 0, fmt.Errorf("IPv6 header: %w at %d bytes", errShort, len(b))
 	}
 	length = int(binary.BigEndian.Uint16(b[4:]))
 	next := b[6]
+	if length == 0 && next == ProtocolTCP { // which has no empty segments
+		length = max(wire-ipv6Header, 0)
+	}
 	p.TTL = b[7]
 	p.Src = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:24])), 0)
 	p.Dst = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[24:40])), 0)

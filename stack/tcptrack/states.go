@@ -113,7 +113,7 @@ func (c *Conn) ackSYN(n uint64, from event.Side, s, r *half, p *Packet) {
 	if s.state == event.StateSynSent && !p.Flags.Has(event.SYN) {
 		c.move(from, event.StateEstablished, bySegment(max(r.synN, s.synAckedN)))
 		if from == event.Client {
-			c.rtt, c.handshake = c.last-r.synAt, c.last-c.first
+			c.rtt, c.handshake = max(c.last-r.synAt, 0), max(c.last-c.first, 0)
 		}
 	}
 	if r.state == event.StateSynReceived {

@@ -38,6 +38,7 @@ type Decoder struct {
 	progress
 
 	secrets     []Secret
+	secretsFrom func(clientRandom []byte) []Secret // nil: none are asked for
 	secretsLost int  // refused because of maxSecrets
 	anyRandom   bool // see AcceptAnyClientRandom
 	expect      bool
@@ -118,16 +119,20 @@ type Secret struct {
 // any order and before the ClientHello; those of labels that are not needed are
 // ignored. At most maxSecrets are kept, further ones are counted in the Summary.
 func (d *Decoder) Secret(s Secret) {
-	if !wanted(s.Label) {
+	s.ClientRandom, s.Secret = bytes.Clone(s.ClientRandom), bytes.Clone(s.Secret)
+	d.addSecret(s)
+	d.drain()
+}
+
+func (d *Decoder) addSecret(s Secret) {
+	if _, ok := Label(s.Label); !ok {
 		return
 	}
 	if len(d.secrets) == maxSecrets {
 		d.secretsLost++
 		return
 	}
-	s.ClientRandom, s.Secret = bytes.Clone(s.ClientRandom), bytes.Clone(s.Secret)
 	d.secrets = append(d.secrets, s)
-	d.drain()
 }
 
 // The labels of RFC 9850 that open records.
@@ -140,12 +145,31 @@ const (
 	labelServerTraffic   = "SERVER_TRAFFIC_SECRET_0"
 )
 
-func wanted(label string) bool {
-	switch label {
-	case labelMaster, labelEarly, labelClientHandshake, labelServerHandshake, labelClientTraffic, labelServerTraffic:
-		return true
+var labels = [...]string{labelMaster, labelEarly, labelClientHandshake, labelServerHandshake, labelClientTraffic, labelServerTraffic}
+
+// Label reports whether secrets of a label open records, and returns its name
+// as a string that holds on to nothing else.
+func Label(label string) (name string, ok bool) {
+	for _, l := range labels {
+		if l == label {
+			return l, true
+		}
 	}
-	return false
+	return "", false
+}
+
+// SecretsFrom has f asked for the secrets of a client random, once for each that
+// a ClientHello brings. What f returns is not changed. f is called from Feed.
+func (d *Decoder) SecretsFrom(f func(clientRandom []byte) []Secret) { d.secretsFrom = f }
+
+// ask gets the secrets of a ClientHello from where they are kept.
+func (d *Decoder) ask(clientRandom []byte) {
+	if d.secretsFrom == nil || bytes.Equal(clientRandom, d.shake.clientRandom) {
+		return
+	}
+	for _, s := range d.secretsFrom(clientRandom) {
+		d.addSecret(s)
+	}
 }
 
 // AcceptAnyClientRandom says what to do with TLS 1.3 secrets of another client

@@ -189,6 +189,7 @@ func (d *Decoder) clientHello(h *half, m *event.Message) {
 		}
 	}
 	c := m.ClientHello
+	d.ask(c.Random)
 	d.shake.clientRandom = c.Random
 	d.shake.sessionID = c.SessionID
 	d.shake.ticketOffered = c.SessionTicket > 0

@@ -48,6 +48,29 @@ func isHelloRetryRequest(s *event.ServerHello) bool { return bytes.Equal(s.Rando
 
 const randomLen = 32
 
+// HelloType returns the type of the handshake message with which b begins, if it
+// looks like the first record of a side's handshake: 1 for a ClientHello, 2 for a
+// ServerHello, and else 0. It is for finding TLS in a stream that begins with
+// something else. It looks at the first eleven bytes (RFC 8446, sections 4 and
+// 5.1): the record's type, version and length, the message's type and length,
+// and the hello's legacy_version.
+func HelloType(b []byte) uint8 {
+	const start = headerLen + 4 + 2
+	if len(b) < start || b[0] != recordHandshake || b[1] != 3 || b[2] > 4 {
+		return 0
+	}
+	record := int(b[3])<<8 | int(b[4])
+	message := int(b[6])<<16 | int(b[7])<<8 | int(b[8])
+	switch {
+	case b[5] != uint8(event.ClientHelloType) && b[5] != uint8(event.ServerHelloType),
+		record < 4+2+randomLen || record > maxBody,
+		message < 2+randomLen || message > maxMessage,
+		b[9] != 3 || b[10] > 4:
+		return 0
+	}
+	return b[5]
+}
+
 // readHello reads what both hellos start with: version, random, session ID.
 func readHello(s *cryptobyte.String, v *event.Version, random, session *event.Hex) error {
 	var id cryptobyte.String

@@ -1,0 +1,249 @@
+package trace
+
+import (
+	"container/list"
+	"time"
+
+	"synscope/event"
+	"synscope/stack/tcptrack"
+	"synscope/tlsbridge/tlswire"
+)
+
+// An engine makes events of observations, one after the other. It is owned by
+// one goroutine.
+type engine struct {
+	cfg    Config
+	limits limits
+
+	start      time.Time
+	now        time.Time // of the observations at hand
+	nextConn   uint64
+	n          uint64 // ordinal of events that belong to no connection
+	conns      map[event.Flow]*conn
+	byEndpoint map[uint64]*conn
+	all        *list.List         // of *conn, the one silent for longest first
+	embryonic  *list.List         // of *conn whose handshake is not complete, without an endpoint of ours, likewise
+	halfOpen   *list.List         // of *conn whose handshake is not complete, with one, likewise
+	ended      *list.List         // of *conn that are kept for stray segments, oldest end first
+	waiting    map[*conn]struct{} // those that wait for a word of our TLS endpoint
+	heldBytes  int                // of the packets that are held for a key
+	pkt        tcptrack.Packet
+
+	histories *histories // nil if nobody reads them
+	keys      *keyRing   // nil if secrets come with their connection
+}
+
+func newEngine(cfg Config, l limits, now time.Time) *engine {
+	return &engine{
+		cfg:        cfg,
+		limits:     l,
+		start:      now,
+		now:        now,
+		conns:      make(map[event.Flow]*conn),
+		byEndpoint: make(map[uint64]*conn),
+		all:        list.New(),
+		embryonic:  list.New(),
+		halfOpen:   list.New(),
+		ended:      list.New(),
+		waiting:    make(map[*conn]struct{}),
+	}
+}
+
+// observe makes events of one observation.
+func (t *engine) observe(o *observation) {
+	switch {
+	case o.packet != nil:
+		t.observePacket(o)
+	case o.state != nil:
+		if c := t.connOfEndpoint(o); c != nil {
+			c.take(o)
+		}
+	case o.drop != nil, o.tls != nil:
+		if c := t.conns[o.flow]; c != nil {
+			c.take(o)
+		} else if o.tls != nil && o.tls.secret != nil && !o.tls.secret.Candidate {
+			t.logKey(0, *o.tls.secret) // a capture may have the packets that we lost
+		}
+	case o.unreachable != nil:
+		t.tell(o.at, o.unreachable)
+	case o.device != nil:
+		t.tell(o.at, o.device)
+	case o.barrier != nil:
+		close(o.barrier)
+	}
+}
+
+// observePacket takes a packet of the data path.
+func (t *engine) observePacket(o *observation) {
+	p := &t.pkt
+	if o.packet.stray || p.Parse(o.packet.buf) != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
+		t.capture(o, 0)
+		o.packet.release()
+		return
+	}
+	o.flow = event.Flow{Client: p.Src, Server: p.Dst}
+	if o.packet.from == event.Server {
+		o.flow = event.Flow{Client: p.Dst, Server: p.Src}
+	}
+	t.segment(o)
+}
+
+// segment finds the connection of the segment at hand, or makes it.
+func (t *engine) segment(o *observation) {
+	p := &t.pkt
+	c := t.conns[o.flow]
+	syn := p.Flags.Has(event.SYN) && !p.Flags.Has(event.ACK)
+	if c != nil && syn && o.packet.from == event.Client && (c.closed || c.epState == event.StateClosed || c.tcp.Reuse(p)) {
+		c.close(o.at, "")
+		if c.endpoint == 0 || c.epState == event.StateClosed {
+			c.forget()
+		} // else its endpoint leaves TIME-WAIT for the new one, and is still to say so
+		c = nil
+	}
+	if c == nil {
+		c = t.open(o, !syn)
+	}
+	c.touch()
+	t.capture(o, c.id)
+	c.take(o)
+}
+
+func (t *engine) capture(o *observation, conn uint64) {
+	if t.cfg.Capture == nil {
+		return
+	}
+	p := o.packet
+	t.cfg.Capture.Packet(p.frame, conn, event.Packet{
+		Time: o.at, From: p.from, Views: [][]byte{p.buf}, Len: len(p.buf),
+		SegmentSize: p.segment, PartialChecksum: p.partial,
+	})
+}
+
+// ready tells the capture that no secret of a connection is to be waited for.
+func (t *engine) ready(conn uint64) {
+	if t.cfg.Capture != nil {
+		t.cfg.Capture.Ready(conn)
+	}
+}
+
+// connOfEndpoint finds the connection of an endpoint of ours. One that is not
+// known yet belongs to the newest connection of its flow.
+func (t *engine) connOfEndpoint(o *observation) *conn {
+	if c := t.byEndpoint[o.state.Endpoint]; c != nil {
+		return c
+	}
+	c := t.conns[o.flow]
+	if c == nil || c.endpoint != 0 || o.state.Old != event.StateListen {
+		return nil // a late word of an endpoint whose connection is gone
+	}
+	inHandshake := c.embryo != nil
+	c.endEmbryo()
+	c.endpoint = o.state.Endpoint
+	t.byEndpoint[c.endpoint] = c
+	if inHandshake {
+		if t.halfOpen.Len() >= t.limits.halfOpen {
+			t.evict(t.halfOpen.Front().Value.(*conn))
+		}
+		c.embryo = t.halfOpen.PushBack(c)
+	}
+	return c
+}
+
+// open begins a connection.
+func (t *engine) open(o *observation, midStream bool) *conn {
+	if t.all.Len() >= t.limits.conns {
+		t.evict(t.all.Front().Value.(*conn))
+	}
+	if t.embryonic.Len() >= t.limits.embryonic {
+		t.evict(t.embryonic.Front().Value.(*conn))
+	}
+	t.nextConn++
+	c := newConn(t, t.nextConn, o.flow, o.at)
+	c.midStream = midStream
+	t.conns[o.flow] = c
+	c.place = t.all.PushBack(c)
+	c.embryo = t.embryonic.PushBack(c)
+	c.emit(o.at, event.Wire, event.NoSide, &event.Open{
+		Client: o.flow.Client, Server: o.flow.Server, Device: t.cfg.Device, MidStream: midStream,
+	})
+	return c
+}
+
+func (t *engine) evict(c *conn) {
+	c.close(t.now, "evicted")
+	c.forget()
+}
+
+// housekeep lets go of what nothing more is to come of. The lists are in the
+// order of the times, so that each pass ends at the first that is to stay.
+func (t *engine) housekeep() {
+	for c := range t.waiting {
+		if t.now.Sub(c.since) >= maxHold {
+			c.stopWaiting()
+		}
+	}
+	t.sweep(t.ended, t.limits.linger, func(c *conn) time.Time { return c.closedAt }, func(c *conn) {
+		if !c.inTimeWait() || t.now.Sub(c.closedAt) >= maxTimeWait {
+			c.forget()
+		}
+	})
+	for t.ended.Len() > t.limits.ended {
+		t.ended.Front().Value.(*conn).forget()
+	}
+	heard := func(c *conn) time.Time { return c.heard }
+	t.sweep(t.embryonic, embryonicTimeout, heard, func(c *conn) {
+		c.close(t.now, "timeout")
+		c.forget()
+	})
+	t.sweep(t.all, idleTimeout, heard, t.evict)
+}
+
+// sweep calls f for the connections of a list whose time is longer than d ago.
+func (t *engine) sweep(l *list.List, d time.Duration, at func(*conn) time.Time, f func(*conn)) {
+	for e := l.Front(); e != nil; {
+		c, next := e.Value.(*conn), e.Next()
+		if t.now.Sub(at(c)) < d {
+			return
+		}
+		f(c)
+		e = next
+	}
+}
+
+// closeAll ends every connection.
+func (t *engine) closeAll(how string) {
+	for e := t.all.Front(); e != nil; e = t.all.Front() {
+		c := e.Value.(*conn)
+		c.close(t.now, how)
+		c.forget()
+	}
+}
+
+func (t *engine) tellLost(what string, n uint64) {
+	if n > 0 {
+		t.tell(t.now, &event.Gap{Lost: n, What: what, Reason: "the tracer's queue was full"})
+	}
+}
+
+// logKey gives a secret that is known to be used to the key log, and to the
+// capture if it is of a connection that is followed.
+func (t *engine) logKey(conn uint64, s tlswire.Secret) {
+	if t.cfg.Capture != nil && conn != 0 {
+		t.cfg.Capture.Secret(conn, s)
+	}
+	if t.cfg.KeyLog != nil {
+		t.cfg.KeyLog.Secret(s)
+	}
+}
+
+// tell emits an event that belongs to no connection.
+func (t *engine) tell(at time.Time, body event.Body) {
+	t.n++
+	t.send(&event.Event{Time: at, T: at.Sub(t.start), N: t.n, View: event.Wire, Body: body})
+}
+
+func (t *engine) send(e *event.Event) {
+	for _, s := range t.cfg.Sinks {
+		s.Event(e)
+	}
+}
