@@ -24,6 +24,8 @@ type row struct {
 	notes    []string // the messages and alerts that it completes
 }
 
+func (r row) place() string { return fmt.Sprintf("packet %d, %s: ", r.frame, r.direction()) }
+
 func (r row) direction() string { return fmt.Sprintf("%v > %v", r.from, r.to) }
 
 // byDirection returns the lines of each direction of each connection.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 )
@@ -97,15 +98,15 @@ var meetings = []meeting{
 		name: "TLS 1.2, AES-CCM",
 		run: func(s *site) {
 			s.opensslServer("ecdsa", "-www", "-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-CCM")
-			s.openssl()
+			s.openssl("-cipher", "ALL")
 		},
 		shows: []string{`TLS_ECDHE_ECDSA_WITH_AES_128_CCM"`},
 	},
 	{
 		name: "TLS 1.2, AES-CCM with short tags",
 		run: func(s *site) {
-			s.opensslServer("ecdsa", "-www", "-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-CCM8")
-			s.openssl()
+			s.opensslServer("ecdsa", "-www", "-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-CCM8"+weak)
+			s.openssl("-cipher", "ALL"+weak)
 		},
 		shows: []string{`TLS_ECDHE_ECDSA_WITH_AES_256_CCM_8"`},
 	},
@@ -115,7 +116,11 @@ var meetings = []meeting{
 			s.opensslServer("rsa", "-www", "-tls1_2", "-cipher", "CAMELLIA128-SHA256")
 			s.openssl("-cipher", "ALL")
 		},
-		shows: []string{`TLS_RSA_WITH_CAMELLIA_128_CBC_SHA256"`},
+		shows: []string{`TLS_RSA_WITH_CAMELLIA_128_CBC_SHA256"`, `"no cipher"`},
+		differ: []difference{{
+			tshark: []string{"handshake 20", "handshake 20", "alert 0", "alert 0"},
+			reason: "Camellia is not implemented in tlswire, and hardly used; what is in clear is told",
+		}},
 	},
 	{
 		name: "TLS 1.2, ARIA",
@@ -215,10 +220,8 @@ var meetings = []meeting{
 	{
 		name: "TLS 1.3, early data",
 		run: func(s *site) {
-			s.opensslServer("ecdsa", "-www", "-early_data")
-			s.openssl("-sess_out", s.path("session"))
-			os.WriteFile(s.path("early"), []byte(get), 0o600)
-			s.openssl("-sess_in", s.path("session"), "-early_data", s.path("early"))
+			server := s.opensslServer("ecdsa", "-early_data")
+			s.earlyData(server, server)
 		},
 		shows:  []string{`"early_data":true`, `"end_of_early_data"`},
 		derive: []string{"drop 5", "cut 5"},
@@ -226,14 +229,10 @@ var meetings = []meeting{
 	{
 		name: "TLS 1.3, early data refused",
 		run: func(s *site) {
-			p := s.opensslServer("ecdsa", "-www", "-early_data")
-			s.openssl("-sess_out", s.path("session"))
-			p.kill()
-			s.opensslServer("ecdsa", "-www")
-			os.WriteFile(s.path("early"), []byte(get), 0o600)
-			s.openssl("-sess_in", s.path("session"), "-early_data", s.path("early"))
+			server := s.opensslServer("ecdsa", "-early_data")
+			s.earlyData(server, nil)
 		},
-		shows: []string{`"early_data":true`, `"skipped early data"`},
+		shows: []string{`"early_data":true`, `"epoch":"early"`},
 	},
 
 	// TLS 1.3.
@@ -295,14 +294,6 @@ var meetings = []meeting{
 		shows:  []string{`"group":"X25519MLKEM768"`},
 		derive: []string{"swap 7"},
 	},
-	{
-		name: "TLS 1.3, certificate compressed, GnuTLS",
-		run: func(s *site) {
-			s.gnutlsServer("chained", "--disable-client-cert", "--compress-cert", "zlib")
-			s.gnutls("--compress-cert", "zlib")
-		},
-		shows: []string{`"compressed_certificate"`},
-	},
 
 	// Client certificates.
 	{
@@ -352,6 +343,11 @@ var meetings = []meeting{
 			p.leave(s.t)
 		},
 		shows: []string{`"post_handshake_auth"`, `"certificate_request"`},
+		differ: []difference{{
+			synscope: []string{"alert 0"},
+			reason: "tshark 4.0 changes keys at the client's second Finished, and does not decrypt what it sends after it; " +
+				"there is no change of keys at post-handshake authentication (RFC 8446, sections 4.6.2 and 7.3)",
+		}},
 	},
 
 	// Renegotiation.
@@ -371,7 +367,7 @@ var meetings = []meeting{
 	{
 		name: "TLS 1.2, renegotiated by the server for a client certificate",
 		run: func(s *site) {
-			server := s.opensslServer("rsa", "-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA")
+			server := s.opensslServer("rsa", "-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA", "-no_resumption_on_reneg")
 			p := s.talk(s.opensslClient("-cert", s.pki.path("client.pem"), "-key", s.pki.path("client.key"))...)
 			p.say(s.t, "hello", server, "hello")
 			server.say(s.t, "R", server, "SSL_do_handshake")
@@ -423,7 +419,7 @@ var meetings = []meeting{
 			s.opensslServer("rsa", "-rev", "-tls1_2", "-nextprotoneg", "spdy/3")
 			s.do("", s.opensslClient("-nextprotoneg", "spdy/3")...)
 		},
-		shows: []string{`"next_protocol"`},
+		shows: []string{`"type":"67"`},
 	},
 	{
 		name: "TLS 1.2, long chain in small records",
@@ -431,8 +427,8 @@ var meetings = []meeting{
 			s.opensslServer("chained", "-www", "-tls1_2", "-max_send_frag", "512")
 			s.openssl()
 		},
-		shows:  []string{`"link 1"`},
-		derive: []string{"swap 10", "drop 9", "fragment"},
+		shows:  []string{`CN=link 1`},
+		derive: []string{"swap 10", "drop 9", "fragment 600"},
 	},
 	{
 		name: "TLS 1.3, long chain",
@@ -440,8 +436,8 @@ var meetings = []meeting{
 			s.opensslServer("chained", "-www")
 			s.openssl()
 		},
-		shows:  []string{`"link 1"`},
-		derive: []string{"fragment", "cut 9", "snap 1500", "join 6"},
+		shows:  []string{`CN=link 1`},
+		derive: []string{"fragment 600", "cut 9", "snap 1500", "join 6"},
 	},
 	{
 		name: "TLS 1.2, max_fragment_length",
@@ -455,7 +451,7 @@ var meetings = []meeting{
 		name: "TLS 1.3, record_size_limit, GnuTLS",
 		run: func(s *site) {
 			s.gnutlsServer("chained", "--disable-client-cert", "--recordsize", "600")
-			s.gnutls("--recordsize", "700")
+			s.gnutls()
 		},
 		shows: []string{`"record_size_limit":`},
 	},
@@ -516,7 +512,7 @@ var meetings = []meeting{
 		name: "TLS 1.3 without keys, node",
 		form: form{secrets: none},
 		run: func(s *site) {
-			s.nginx("rsa", "")
+			s.nginx("rsa", "ssl_protocols TLSv1.3;")
 			s.do("", "node", "-e", `require("tls").connect({host: process.argv[1], port: process.argv[2], rejectUnauthorized: false},
 				function() { this.end("GET / HTTP/1.0\r\n\r\n"); }).resume()`, "--", s.server.String(), sitePort)
 		},
@@ -525,15 +521,15 @@ var meetings = []meeting{
 
 	// Ways to travel.
 	{
-		name: "TLS 1.3 in a VLAN, node",
-		form: form{device: "veth0.7"},
+		name: "TLS 1.3 over Ethernet, node",
+		form: form{device: "veth0"},
 		run: func(s *site) {
-			s.nginx("rsa", "")
+			s.nginx("rsa", "ssl_protocols TLSv1.3;")
 			s.do("", "node", "--tls-keylog="+s.path("keys"), "-e", `require("tls").connect({host: process.argv[1], port: process.argv[2], rejectUnauthorized: false},
 				function() { this.end("GET / HTTP/1.0\r\n\r\n"); }).resume()`, "--", s.server.String(), sitePort)
 		},
 		shows:  []string{`"version":"TLS 1.3"`},
-		derive: []string{"drop 10", "fragment"},
+		derive: []string{"drop 10", "fragment 200", "vlan"},
 	},
 	{
 		name: "TLS 1.3 with loss, Go",
@@ -557,7 +553,7 @@ var meetings = []meeting{
 		name: "ClientHello in single bytes, Python",
 		run: func(s *site) {
 			s.listen("4434", func(conn net.Conn) { s.relay(conn, 1) })
-			s.nginx("rsa", "")
+			s.nginx("rsa", "ssl_protocols TLSv1.3;")
 			s.do("", "python3", "-c", `
 import socket, ssl, sys
 context = ssl.create_default_context(cafile=sys.argv[2])
@@ -585,7 +581,7 @@ conn.unwrap()
 		name: "TLS in an HTTP CONNECT",
 		run: func(s *site) {
 			s.listen("3128", s.proxy)
-			s.nginx("rsa", "")
+			s.nginx("rsa", "ssl_protocols TLSv1.3;")
 			s.do("", s.curlClient("-p", "-x", "http://"+net.JoinHostPort(s.server.String(), "3128"))...)
 		},
 		decode: []string{port(4433, "tls"), port(3128, "http")},
@@ -601,6 +597,26 @@ conn.unwrap()
 		shows:  []string{`"conn":2`},
 		derive: []string{"drop 11", "swap 13", "cut 11"},
 	},
+}
+
+// earlyData has s_client resume a session and send early data, to the same server
+// or to another (nil) that does not know the session.
+func (s *site) earlyData(first, second *process) {
+	s.t.Helper()
+	p := s.talk(s.opensslClient("-sess_out", s.path("session"))...)
+	p.say(s.t, "hello", first, "hello")
+	first.say(s.t, "welcome", p, "welcome") // it has the ticket then
+	p.leave(s.t)
+	if second == nil {
+		first.kill()
+		second = s.opensslServer("ecdsa")
+	}
+	if err := os.WriteFile(s.path("early"), []byte("early\n"), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	p = s.talk(s.opensslClient("-sess_in", s.path("session"), "-early_data", s.path("early"))...)
+	p.say(s.t, "again", second, "again")
+	p.leave(s.t)
 }
 
 // smtp is a server of RFC 5321 that knows nothing but STARTTLS (RFC 3207).
@@ -643,7 +659,7 @@ func (s *site) proxy(conn net.Conn) {
 // relay copies between a client and the server, from the client in pieces of
 // some bytes: 0 is as they come.
 func (s *site) relay(client net.Conn, piece int) {
-	server, err := s.tryDial(addrPort(s.address()), clientTimeout)
+	server, err := s.tryDial(netip.MustParseAddrPort(s.address()), clientTimeout)
 	if err != nil {
 		return
 	}
@@ -668,4 +684,3 @@ func (s *site) relay(client net.Conn, piece int) {
 	server.(*net.TCPConn).CloseWrite()
 	<-back
 }
-

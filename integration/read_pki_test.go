@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -16,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,8 +32,8 @@ type pki struct {
 	dir string
 }
 
-// chainLinks is how many intermediates the chain has. Each has padding bytes of
-// a name constraint, so that the Certificate message needs several records.
+// The long chain has that many intermediates, each with so many bytes of name, so
+// that the Certificate message needs several records.
 const (
 	chainLinks   = 6
 	chainPadding = 4000
@@ -49,7 +49,7 @@ func newPKI(t *testing.T) *pki {
 		t.Fatal(err)
 	}
 	p.issue("rsa", rsaKey, ca, nil)
-	leaf := p.issue("ecdsa", p.key(elliptic.P256()), ca, nil)
+	leaf := p.issue("ecdsa", p.key(elliptic.P256()), ca, block("CERTIFICATE", ca.cert.Raw))
 	_, edKey, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ type issued struct {
 }
 
 // issue writes a certificate of a key, signed by parent (nil: by itself), before
-// its chain. An authority is one without "."-less purpose: ca and the links.
+// its chain. It is an authority if its name is ca or link.
 func (p *pki) issue(name string, key crypto.Signer, parent *issued, chain []byte) *issued {
 	p.t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
@@ -96,10 +96,10 @@ func (p *pki) issue(name string, key crypto.Signer, parent *issued, chain []byte
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		BasicConstraintsValid: true,
 	}
-	if name == "ca" || bytes.HasPrefix([]byte(name), []byte("link")) {
+	if name == "ca" || strings.HasPrefix(name, "link") {
 		template.IsCA, template.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 		if name != "ca" {
-			template.Subject.OrganizationalUnit = []string{string(bytes.Repeat([]byte("x"), chainPadding))}
+			template.Subject.OrganizationalUnit = []string{strings.Repeat("x", chainPadding)}
 		}
 	} else {
 		template.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment
@@ -132,7 +132,7 @@ func (p *pki) issue(name string, key crypto.Signer, parent *issued, chain []byte
 func (p *pki) staple(ca, leaf *issued) {
 	p.t.Helper()
 	der, err := ocsp.CreateResponse(ca.cert, ca.cert, ocsp.Response{
-		Status: ocsp.Good, SerialNumber: leaf.cert.SerialNumber,
+		Status: ocsp.Good, SerialNumber: leaf.cert.SerialNumber, Certificate: ca.cert,
 		ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour),
 	}, ca.key)
 	if err != nil {

@@ -69,31 +69,15 @@ func newSite(t *testing.T, p *pki, f form) *site {
 		s.server = netip.IPv6Loopback()
 	}
 	device := f.device
-	switch {
-	case device == "":
+	switch device {
+	case "":
 		device = "lo"
-	case strings.HasPrefix(device, "veth0"):
+	case "veth0":
 		s.server = netip.MustParseAddr("192.0.2.1")
 		s.client = s.addClientNamespace()
-		if device != "veth0" {
-			s.addVLAN(device)
-		}
-		device = "veth0" // where VLAN tags are to be seen
 	}
 	s.capture(device)
 	return s
-}
-
-// addVLAN lets server and client talk in a VLAN, named as device.
-func (s *site) addVLAN(device string) {
-	s.t.Helper()
-	_, id, _ := strings.Cut(device, ".")
-	for l, addr := range map[*lab]string{s.lab: "198.51.100.1", s.client: "198.51.100.2"} {
-		l.must("ip", "link", "add", "link", "veth0", "name", device, "type", "vlan", "id", id)
-		l.must("ip", "addr", "add", addr+"/24", "dev", device)
-		l.must("ip", "link", "set", device, "up")
-	}
-	s.server = netip.MustParseAddr("198.51.100.1")
 }
 
 // capture starts the capture of a device.
