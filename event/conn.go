@@ -27,7 +27,8 @@ type Close struct {
 	// first SYN), "timeout" (an endpoint gave up), "dropped" (the SYN was
 	// ignored), "shutdown" (the observer stopped), "end_of_capture" (it was
 	// still open at the end of the capture) or "evicted" (not followed
-	// further: no room, or not heard of for two hours).
+	// further: no room, or silent for two hours, or in the handshake of a
+	// capture for a minute).
 	How string `json:"how"`
 
 	BytesClient   uint64 `json:"bytes_client"` // payload sent by the client, each byte once

@@ -77,9 +77,12 @@ type Flow struct {
 
 func (f Flow) String() string { return f.Client.String() + " > " + f.Server.String() }
 
-// A Body holds the fields of one kind of event. Each kind has one body type.
+// A Body holds the fields of one kind of event. Each kind has one body type, all
+// of them in this package.
 type Body interface {
 	Kind() Kind
+	// appendFields appends the fields as JSON, each with a comma before it.
+	appendFields(b []byte) []byte
 }
 
 // An Event is one step of the timeline. An event and all that its body refers
@@ -120,21 +123,7 @@ type header struct {
 
 // MarshalJSON encodes the event as one flat object: the shared fields, then
 // those of the body.
-func (e Event) MarshalJSON() ([]byte, error) {
-	h, err := json.Marshal(header{e.Time, int64(e.T), e.Conn, e.N, e.Kind(), e.View, e.From.String()})
-	if err != nil {
-		return nil, err
-	}
-	b, err := json.Marshal(e.Body)
-	if err != nil {
-		return nil, err
-	}
-	if len(b) <= len("{}") {
-		return h, nil
-	}
-	h[len(h)-1] = ','
-	return append(h, b[1:]...), nil
-}
+func (e Event) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil), nil }
 
 // UnmarshalJSON is the inverse of MarshalJSON. An unknown kind is an error:
 // the log was written by a newer version.

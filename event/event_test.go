@@ -220,23 +220,3 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkMarshal(b *testing.B) {
-	segment := Event{Time: time.Now(), T: time.Millisecond, Conn: 1, N: 2, View: Wire, From: Client, Body: &Segment{
-		Flags: ACK | PSH, Seq: 1, Ack: 2, Len: 1460, Window: 65535, Frame: 3,
-		Options: TCPOptions{Timestamps: &Timestamps{Val: 1, Ecr: 2}},
-	}}
-	state := Event{Time: time.Now(), T: time.Millisecond, Conn: 1, N: 2, View: Wire, From: Client, Body: &TCPState{
-		Side: Client, Old: StateClosed, New: StateSynSent, Cause: Cause{By: ByCall, What: "connect", N: 2},
-	}}
-	for _, e := range append([]Event{segment, state}, filled()[4]) {
-		b.Run(string(e.Kind()), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := json.Marshal(&e); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}

@@ -20,10 +20,21 @@ func name16(names map[uint16]string, v uint16) string {
 		return n
 	}
 	if isGREASE(v) {
-		return "GREASE (" + number(v) + ")"
+		return greaseNames[v>>12]
 	}
 	return number(v)
 }
+
+// greaseNames are the names of the values of RFC 8701, by their first digit:
+// every hello of a browser has some.
+var greaseNames = func() (names [16]string) {
+	for i := range names {
+		names[i] = "GREASE (" + number(uint16(i)<<12|0x0a0a|uint16(i)<<4) + ")"
+	}
+	return names
+}()
+
+func number(v uint16) string { return fmt.Sprintf("0x%04x", v) }
 
 func parse16(names map[uint16]string, b []byte) (uint16, error) { return parse(names, b, 16) }
 

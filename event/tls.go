@@ -2,7 +2,6 @@ package event
 
 import (
 	"encoding/hex"
-	"fmt"
 	"time"
 )
 
@@ -353,5 +352,3 @@ type Failed struct {
 
 // Kind returns "tls.failed".
 func (*Failed) Kind() Kind { return "tls.failed" }
-
-func number(v uint16) string { return fmt.Sprintf("0x%04x", v) }

@@ -61,6 +61,7 @@ func (l *lab) judge() {
 		}
 	}
 	l.judgeFrames()
+	l.judgeRead()
 }
 
 // judgeFrames checks that the number that tshark gives to each packet of our own

@@ -2,156 +2,72 @@ package integration
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
-	"testing"
 
-	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp"
 
 	"synscope/event"
 )
 
-// read tells captures of servers and clients that are not ours as tshark does:
-// each segment, each handshake message and each alert, in the order of the file.
-// Where the two differ, the meeting says how and why.
-func TestRead(t *testing.T) {
-	t.Parallel()
-	p := newPKI(t)
-	for _, m := range meetings {
-		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, p, m.form)
-			m.run(s)
-			c := s.captured()
-			c.decode = m.decode
-			if c.decode == nil {
-				c.decode = []string{anyPort}
-			}
-			told := c.judge(t, m.differ)
-			for _, text := range m.shows {
-				if !strings.Contains(told, text) {
-					t.Errorf("the events have no %s:\n%s", text, told)
-				}
-			}
-			for _, how := range m.derive {
-				t.Run(how, func(t *testing.T) { s.derive(t, c, how) })
-			}
-		})
+// judgeRead has synscope read the daemon's own capture, and compares what it
+// tells with what was told live: the transitions of both layers and both sides,
+// the messages, and the outcome.
+func (l *lab) judgeRead() {
+	l.t.Helper()
+	live, read := l.stories(), l.readCapture(ownCapture)
+	if len(live) != len(read) {
+		l.t.Errorf("%d connections live, %d read", len(live), len(read))
+		return
 	}
-}
-
-// A difference is one between what tshark and we tell of the same capture, and
-// why it is there.
-type difference struct {
-	tshark, synscope []string // notes that only the one has, in order
-	reason           string
-}
-
-// judge compares what tshark and we tell of a whole capture, and returns our
-// events.
-func (c captured) judge(t *testing.T, known []difference) string {
-	t.Helper()
-	want := tshark(t, c.file, c.keys, c.decode...)
-	if len(want) == 0 {
-		t.Error("tshark saw no packets: nothing was judged")
-	}
-	told, events, err := c.read(t)
-	if err != nil {
-		t.Errorf("synscope read: %v", err)
-	}
-	judgeSegments(t, want, events)
-	theirs, ours := utter(want), inOrder(talkOf(events))
-	for _, d := range known {
-		theirs, ours = without(t, theirs, ours, d.tshark), without(t, ours, theirs, d.synscope)
-	}
-	if diff := gocmp.Diff(theirs, ours, gocmp.AllowUnexported(utterance{})); diff != "" {
-		t.Errorf("messages and alerts (-tshark +synscope):\n%s", diff)
-	}
-	return told
-}
-
-// judgeSegments compares the segments.
-func judgeSegments(t *testing.T, tshark []row, events []*event.Event) {
-	t.Helper()
-	if diff := gocmp.Diff(texts(tshark), texts(rowsOf(events))); diff != "" {
-		t.Errorf("segments (-tshark +synscope):\n%s", diff)
-	}
-}
-
-// without takes those utterances out of talk that other does not have. It fails
-// the test if they have not just these notes.
-func without(t *testing.T, talk, other []utterance, notes []string) []utterance {
-	t.Helper()
-	var left []utterance
-	var out []string
-	for _, u := range talk {
-		if notes != nil && !slices.Contains(other, u) {
-			out = append(out, u.note)
-		} else {
-			left = append(left, u)
+	for i := range live {
+		if diff := cmp.Diff(live[i].seen(), read[i].seen()); diff != "" {
+			l.t.Errorf("%s is read otherwise than it was told (-live +read):\n%s", live[i].open(), diff)
 		}
 	}
-	if diff := gocmp.Diff(notes, out); diff != "" {
-		t.Errorf("known differences (-known +found):\n%s", diff)
-	}
-	return left
 }
 
-// read runs the reader. It returns what it wrote, as text and as events, and how
-// it failed.
-func (c captured) read(t *testing.T) (string, []*event.Event, error) {
-	t.Helper()
-	events := filepath.Join(t.TempDir(), "events.jsonl")
-	args := []string{"read", "--format", "json", "--events", events}
-	if c.keys != "" {
-		args = append(args, "--keylog", c.keys)
-	}
-	cmd := exec.Command(binary, append(args, c.file)...)
+// readCapture returns the connections that synscope read tells of a file in the
+// lab's folder.
+func (l *lab) readCapture(name string, flags ...string) []story {
+	l.t.Helper()
+	events := l.path(name + ".jsonl")
+	args := append([]string{"read", "--events", events}, flags...)
+	cmd := exec.Command(binary, append(args, l.path(name))...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	err := cmd.Run()
-	if err != nil {
-		err = errors.New(err.Error() + ": " + stderr.String())
+	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
+		l.t.Fatalf("%v: %v\n%s", cmd.Args, err, &stderr)
 	}
-	text, readErr := os.ReadFile(events)
-	if readErr != nil {
-		t.Fatal(readErr)
-	}
-	return string(text), readEvents(t, events), err
+	defer os.Remove(events)
+	return byConnection(readEvents(l.t, events))
 }
 
-// texts returns the segments of rows.
-func texts(rows []row) []string {
-	var lines []string
-	for _, r := range rows {
-		lines = append(lines, r.place()+r.text)
-	}
-	return lines
-}
-
-// utter returns the notes of rows.
-func utter(rows []row) []utterance {
-	var talk []utterance
-	for _, r := range rows {
-		for _, note := range r.notes {
-			talk = append(talk, utterance{r.frame, r.direction(), note})
+// seen is what a capture tells of a story: all but the transitions of our
+// endpoint that no segment shows, and what only it knows of the end.
+func (s story) seen() string {
+	var visible story
+	for _, e := range s {
+		if b, ok := e.Body.(*event.TCPState); ok && (b.Cause.By == event.ByTimer || b.Old == event.StateTimeWait) {
+			continue
 		}
+		visible = append(visible, e)
 	}
-	return talk
-}
-
-// inOrder puts alerts behind the messages that the same packet completed, as
-// tshark's columns do, and keeps the order otherwise.
-func inOrder(talk []utterance) []utterance {
-	isAlert := func(u utterance) bool { return strings.HasPrefix(u.note, "alert") }
-	for i := 1; i < len(talk); i++ {
-		for j := i; j > 0 && talk[j].frame == talk[j-1].frame && isAlert(talk[j-1]) && !isAlert(talk[j]); j-- {
-			talk[j], talk[j-1] = talk[j-1], talk[j]
+	var b strings.Builder
+	b.WriteString(visible.transitions())
+	b.WriteString(visible.messages())
+	for _, e := range find[*event.Established](s) {
+		fmt.Fprintf(&b, "established: %s %s %s %s, resumed %t\n", e.Version, e.CipherSuite, e.Group, e.ALPN, e.Resumed)
+	}
+	for _, e := range find[*event.Close](s) {
+		how := e.How
+		switch how {
+		case "timeout", "dropped", "end_of_capture":
+			how = "without a segment"
 		}
+		fmt.Fprintf(&b, "close: %s, %d and %d bytes, %d segments, %d retransmitted\n", how, e.BytesClient, e.BytesServer, e.SegmentsSeen, e.Retransmits)
 	}
-	return slices.Clip(talk)
+	return b.String()
 }

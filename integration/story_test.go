@@ -17,9 +17,14 @@ type story []*event.Event
 func (l *lab) stories() []story {
 	l.t.Helper()
 	l.stop()
+	return byConnection(l.events)
+}
+
+// byConnection returns the connections of a stream of events, in their order.
+func byConnection(events []*event.Event) []story {
 	var all []story
 	byConn := make(map[uint64]int)
-	for _, e := range l.events {
+	for _, e := range events {
 		if e.Conn == 0 {
 			continue
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -16,9 +17,18 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command as its user would: testdata/script has one file
 // for each subject. What needs an interface is in package integration.
 func TestScripts(t *testing.T) {
+	data, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("DATA", data) // what is no text
+			env.Setenv("TZ", "UTC")
+			return nil
+		},
 	})
 }
 

@@ -23,7 +23,8 @@ type recording struct {
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
-	// flush, if not nil, is called before more of a file is waited for.
+	// flush, if not nil, is called before more of a pipe or of a file that grows
+	// is waited for.
 	flush func() error
 
 	frames  uint64            // of the files before the current one
@@ -35,9 +36,10 @@ type recording struct {
 // when the rest has been read.
 func (r *recording) play(ctx context.Context, sink trace.Sink) error {
 	r.skipped = make(map[string]uint64)
-	replay := trace.NewReplay(trace.Config{Sinks: []trace.Sink{sink}})
+	replay := trace.NewReplay(sink)
 	for _, path := range r.keyLogs {
 		if err := r.readKeyLog(path, replay); err != nil {
+			replay.Close()
 			return err
 		}
 	}
@@ -113,7 +115,7 @@ func (r *recording) readKeyLog(path string, to *trace.Replay) error {
 func (r *recording) playFile(ctx context.Context, path string, follow bool, to *trace.Replay) error {
 	name, in := path, r.stdin
 	if path == "-" {
-		name = "standard input"
+		name, in = "standard input", r.flushing(in, to)
 	} else {
 		f, err := os.Open(path)
 		if err != nil {
@@ -121,11 +123,11 @@ func (r *recording) playFile(ctx context.Context, path string, follow bool, to *
 		}
 		defer f.Close()
 		in = f
+		if follow {
+			in = growing{ctx, r.flushing(f, to)}
+		}
 	}
-	if follow && path != "-" { // a pipe goes on by itself
-		in = growing{ctx, in}
-	}
-	c, err := capture.NewReader(flushing{in, r.flush}, name)
+	c, err := capture.NewReader(in, name)
 	if err != nil {
 		return err
 	}
@@ -151,7 +153,7 @@ func (r *recording) playFile(ctx context.Context, path string, follow bool, to *
 		switch {
 		case p.IP == nil:
 			r.skip(p.Skipped)
-		case to.Packet(trace.Recorded{Time: p.Time, Frame: r.frames + p.Number, IP: p.IP, Len: p.Len}):
+		case to.Packet(trace.Recorded{Time: p.Time.Local(), Frame: r.frames + p.Number, IP: p.IP, Len: p.Len}):
 			r.tcp++
 		default:
 			r.skip("IP that is not TCP")
@@ -198,17 +200,24 @@ func (r *recording) tellLost(s capture.Stats, name string, to *trace.Replay) {
 	}
 }
 
-// A flushing reader has output flushed before input is waited for.
+// A flushing reader has what was read told before it waits for more.
 type flushing struct {
 	io.Reader
-	flush func() error
+	flush func()
 }
 
 func (f flushing) Read(b []byte) (int, error) {
-	if f.flush != nil {
-		f.flush() // the error stays with the output
-	}
+	f.flush()
 	return f.Reader.Read(b)
+}
+
+func (r *recording) flushing(in io.Reader, to *trace.Replay) io.Reader {
+	return flushing{in, func() {
+		to.Flush()
+		if r.flush != nil {
+			r.flush() // an error stays with the output
+		}
+	}}
 }
 
 // A growing reader reads a file that another process appends to, until its

@@ -58,9 +58,10 @@ type iface struct {
 // A block is one that is in the window as a whole, or, if it is too long for
 // it, its beginning.
 type block struct {
-	kind  uint32
-	total int64  // its length as a whole
-	body  []byte // between header and trailer; empty if it is too long
+	kind    uint32
+	claimed uint32 // its length as it has it
+	total   int64  // its length as a whole
+	body    []byte // between header and trailer; empty if it is too long
 }
 
 // next reads blocks up to one that holds a packet or secrets.
@@ -112,13 +113,13 @@ func (p *pcapng) block() (block, error) {
 			return block{}, p.in.damage(p.in.offset, errors.New("a section header without the byte-order magic"))
 		}
 	}
-	claimed := p.order.Uint32(h[4:])
+	b := block{kind: p.order.Uint32(h), claimed: p.order.Uint32(h[4:])}
 	// Some writers leave the padding out of the length, but not out of the file.
-	b := block{kind: p.order.Uint32(h), total: (int64(claimed) + 3) &^ 3}
+	b.total = (int64(b.claimed) + 3) &^ 3
 	if b.total < minBlock {
-		return block{}, p.in.damage(p.in.offset, fmt.Errorf("a block of %d bytes, and none is shorter than %d", claimed, minBlock))
+		return block{}, p.in.damage(p.in.offset, fmt.Errorf("a block of %d bytes, and none is shorter than %d", b.claimed, minBlock))
 	}
-	if b.total > maxBlock {
+	if b.long() {
 		return b, nil
 	}
 	whole, err := p.in.need(b.name(), int(b.total))
@@ -126,7 +127,7 @@ func (p *pcapng) block() (block, error) {
 		return block{}, err
 	}
 	b.body = whole[blockHeaderLen : b.total-blockTrailerLen]
-	if err := p.checkTrailer(claimed, whole[b.total-blockTrailerLen:]); err != nil {
+	if err := p.checkTrailer(b, whole[b.total-blockTrailerLen:]); err != nil {
 		return block{}, p.in.damage(p.in.offset, err)
 	}
 	return b, nil
@@ -155,9 +156,9 @@ func (b block) name() string {
 func (b block) long() bool { return b.total > maxBlock }
 
 // checkTrailer compares the two lengths of a block.
-func (p *pcapng) checkTrailer(claimed uint32, trailer []byte) error {
-	if again := p.order.Uint32(trailer); again != claimed {
-		return fmt.Errorf("a block of %d bytes by its beginning and of %d by its end", claimed, again)
+func (p *pcapng) checkTrailer(b block, trailer []byte) error {
+	if again := p.order.Uint32(trailer); again != b.claimed {
+		return fmt.Errorf("a block of %d bytes by its beginning and of %d by its end", b.claimed, again)
 	}
 	return nil
 }
@@ -165,28 +166,24 @@ func (p *pcapng) checkTrailer(claimed uint32, trailer []byte) error {
 // pass goes to the end of a block. A long one is damaged if it is not whole,
 // though nothing in it was read.
 func (p *pcapng) pass(b block) error {
-	start := p.in.offset
-	if !b.long() {
-		_, err := p.in.skip(b.total)
-		return err
+	if b.long() {
+		return p.passRest(b, p.in.offset)
 	}
-	h, err := p.in.need("block header", blockHeaderLen)
-	if err != nil {
-		return err
-	}
-	return p.passLong(start, p.order.Uint32(h[4:]), b.name(), b.total)
+	_, err := p.in.skip(b.total)
+	return err
 }
 
-// passLong goes to the end of the block at start, and checks its trailer.
-func (p *pcapng) passLong(start int64, claimed uint32, name string, total int64) error {
-	if _, err := p.in.skip(start + total - blockTrailerLen - p.in.offset); err != nil {
-		return p.in.damage(start, cut(err, name, p.in.offset-start, total))
+// passRest goes from within the block at start to its end, and checks its
+// trailer.
+func (p *pcapng) passRest(b block, start int64) error {
+	if _, err := p.in.skip(start + b.total - blockTrailerLen - p.in.offset); err != nil {
+		return p.in.damage(start, cut(err, b.name(), p.in.offset-start, b.total))
 	}
 	trailer, err := p.in.window.Peek(blockTrailerLen)
 	if err != nil {
-		return p.in.damage(start, cut(err, name, p.in.offset-start+int64(len(trailer)), total))
+		return p.in.damage(start, cut(err, b.name(), p.in.offset-start+int64(len(trailer)), b.total))
 	}
-	if err := p.checkTrailer(claimed, trailer); err != nil {
+	if err := p.checkTrailer(b, trailer); err != nil {
 		return p.in.damage(start, err)
 	}
 	_, err = p.in.skip(blockTrailerLen)

@@ -17,10 +17,9 @@ const secretsHeaderLen = blockHeaderLen + 8
 // A secretsLeft is what is left to read of a Decryption Secrets Block. Such a
 // block may hold a whole key log, so that it is read in pieces.
 type secretsLeft struct {
-	start   int64  // offset of the block
-	total   int64  // its length
-	claimed uint32 // its length as it has it
-	payload int64  // bytes of lines left
+	block   block // its body is nil
+	start   int64 // its offset
+	payload int64 // bytes of lines left
 }
 
 // startSecrets begins a Decryption Secrets Block, and passes over one that is
@@ -37,11 +36,11 @@ func (p *pcapng) startSecrets(b block) error {
 	if n > b.total-secretsHeaderLen-blockTrailerLen {
 		return p.in.damage(p.in.offset, fmt.Errorf("%d bytes of secrets in the %s with %d", n, b.name(), b.total))
 	}
-	p.secrets = secretsLeft{start: p.in.offset, total: b.total, claimed: p.order.Uint32(h[4:])}
 	if kind != secretsTLS || n == 0 {
-		return p.endSecrets()
+		return p.passRest(b, p.in.offset)
 	}
-	p.secrets.payload = n
+	b.body = nil // not valid behind what skip passes over
+	p.secrets = secretsLeft{block: b, start: p.in.offset, payload: n}
 	_, err = p.in.skip(secretsHeaderLen)
 	return err
 }
@@ -52,7 +51,7 @@ func (p *pcapng) readSecrets(rec *record) error {
 	lines, err := p.in.window.Peek(int(n))
 	if err != nil {
 		have := p.in.offset - p.secrets.start + int64(len(lines))
-		return p.in.damage(p.secrets.start, cut(err, "Decryption Secrets Block", have, p.secrets.total))
+		return p.in.damage(p.secrets.start, cut(err, p.secrets.block.name(), have, p.secrets.block.total))
 	}
 	if n < p.secrets.payload {
 		// The last line may be cut by the window. One that is longer than it
@@ -77,11 +76,5 @@ func (p *pcapng) readSecrets(rec *record) error {
 	if p.secrets.payload > 0 {
 		return nil
 	}
-	return p.endSecrets()
-}
-
-// endSecrets passes over what is left of the block.
-func (p *pcapng) endSecrets() error {
-	s := p.secrets
-	return p.passLong(s.start, s.claimed, "Decryption Secrets Block", s.total)
+	return p.passRest(p.secrets.block, p.secrets.start)
 }

@@ -183,8 +183,10 @@ func (p *printer) ending() string {
 		s = "the SYN was ignored"
 	case "shutdown":
 		s = "the observer stopped while it was open"
+	case "end_of_capture":
+		s = "still open at the end of the capture"
 	case "evicted":
-		s = "not followed further: no room"
+		s = "not followed further: no room, or silent for too long"
 	default:
 		s = p.escape(c.How)
 	}

@@ -189,7 +189,7 @@ func TestEveryKindIsDrawn(t *testing.T) {
 }
 
 // otherBody is of a kind that is not known to the ladder.
-type otherBody struct{}
+type otherBody struct{ event.Body }
 
 func (otherBody) Kind() event.Kind { return "other" }
 

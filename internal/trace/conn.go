@@ -345,6 +345,9 @@ func (c *conn) forget() {
 	if t.keys != nil {
 		t.keys.forget(c)
 	}
+	if t.forgotten != nil {
+		t.forgotten(c.id)
+	}
 }
 
 // endEmbryo takes the connection off the list of those in the handshake.

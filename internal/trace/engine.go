@@ -29,8 +29,9 @@ type engine struct {
 	heldBytes  int                // of the packets that are held for a key
 	pkt        tcptrack.Packet
 
-	histories *histories // nil if nobody reads them
-	keys      *keyRing   // nil if secrets come with their connection
+	histories *histories        // nil if nobody reads them
+	keys      *keyRing          // nil if secrets come with their connection
+	forgotten func(conn uint64) // called when no event of a connection can come any more; nil for nobody
 }
 
 func newEngine(cfg Config, l limits, now time.Time) *engine {
@@ -192,7 +193,11 @@ func (t *engine) housekeep() {
 	}
 	heard := func(c *conn) time.Time { return c.heard }
 	t.sweep(t.embryonic, embryonicTimeout, heard, func(c *conn) {
-		c.close(t.now, "timeout")
+		how := "timeout"
+		if t.cfg.Endpoint == event.NoSide {
+			how = "evicted" // nobody told that an endpoint gave up
+		}
+		c.close(t.now, how)
 		c.forget()
 	})
 	t.sweep(t.all, idleTimeout, heard, t.evict)

@@ -77,5 +77,14 @@ var replayLimits = limits{
 	embryonic: 1 << 14,
 	linger:    time.Minute,
 	ended:     1 << 14,
-	randoms:   1 << 18,
+	randoms:   1 << 17,
+}
+
+// shared returns the limits of one of n that share them. Secrets are known to
+// all.
+func (l limits) shared(n int) limits {
+	l.conns /= n
+	l.embryonic /= n
+	l.ended /= n
+	return l
 }

@@ -52,6 +52,41 @@ func BenchmarkSegment(b *testing.B) {
 	}
 }
 
+// BenchmarkHostileSegments are streams that are meant to cost. Whatever their
+// length, a segment costs no more than the pieces that may be held.
+func BenchmarkHostileSegments(b *testing.B) {
+	for _, bench := range []struct {
+		name string
+		at   func(i uint32) (seq, size uint32) // of 2,048 segments, again and again
+	}{
+		{"bytes in order", func(i uint32) (uint32, uint32) { return i, 1 }},
+		{"bytes in reverse", func(i uint32) (uint32, uint32) { return 2047 - i, 1 }},
+		{"every other byte, then all", func(i uint32) (uint32, uint32) {
+			if i == 2047 {
+				return 0, 2048
+			}
+			return 1 + (i%1024)*2, 1
+		}},
+		{"overlapping in reverse", func(i uint32) (uint32, uint32) { return 2047 - i, i%1400 + 1 }},
+		{"every other byte, never all", func(i uint32) (uint32, uint32) { return 1<<20 + i*2, 1 }},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			c := NewConn(flow)
+			c.Segment(0, 1, 1, event.Client, &Packet{Seq: 1<<32 - 1, Flags: event.SYN}, 0)
+			c.Segment(0, 2, 2, event.Server, &Packet{Seq: 7, Ack: 0, Flags: event.SYN | event.ACK}, 0)
+			payload := make([]byte, 2048)
+			p := &Packet{Ack: 8, Flags: event.ACK}
+			i := uint32(0)
+			for b.Loop() {
+				seq, size := bench.at(i % 2048)
+				p.Seq, p.Len, p.Payload = i/2048*2048+seq, int(size), payload[:size]
+				c.Segment(0, 3, 3, event.Client, p, 0)
+				i++
+			}
+		})
+	}
+}
+
 // The event and its timestamps are all that a segment in order allocates.
 func TestSegmentAllocations(t *testing.T) {
 	next := inOrder()

@@ -2,6 +2,7 @@ package tcptrack
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -130,6 +131,96 @@ func FuzzConn(f *testing.F) {
 				c.Explain(event.Server, old, new)
 				c.Path(event.Server, old, new)
 			}
+		}
+	})
+}
+
+// A naiveStream is one direction, byte by byte: where segments overlap, what
+// came first counts.
+type naiveStream struct {
+	next int
+	came map[int]int // a byte, or lost
+	out  []int
+}
+
+// lost stands for a byte that the capture lacks.
+const lost = -1
+
+// segment takes bytes, the last cut of which are lacking.
+func (n *naiveStream) segment(at int, b []byte, cut int) {
+	for i := range len(b) + cut {
+		v := lost
+		if i < len(b) {
+			v = int(b[i])
+		}
+		if _, ok := n.came[at+i]; !ok && at+i >= n.next {
+			n.came[at+i] = v
+		}
+	}
+	n.deliver(n.next)
+}
+
+// deliver gives what is in order, and up to until what is not.
+func (n *naiveStream) deliver(until int) {
+	for {
+		v, ok := n.came[n.next]
+		switch {
+		case ok:
+			n.out = append(n.out, v)
+		case n.next < until:
+			n.out = append(n.out, lost)
+		default:
+			return
+		}
+		n.next++
+	}
+}
+
+// FuzzReassembly checks against a naiveStream, for segments in any order,
+// overlapping with other bytes, and cut, and for acknowledgements of what was
+// not seen. Four bytes make a step: the place, the length, what is lacking, and
+// what the bytes are. No bound is met: there are 1,023 bytes to hold.
+func FuzzReassembly(f *testing.F) {
+	f.Add(uint32(0), []byte("\x00\x04\x00a\x08\x04\x00c\x04\x04\x00b"))
+	f.Add(uint32(1<<32-8), []byte("\x08\x08\x00b\x02\x0f\x00X\x00\x04\x00a"))
+	f.Add(uint32(1<<31-4), []byte("\x04\x04\x02b\x0a\x04\x00c\x09\x00\xffx\x00\x04\x00a"))
+	f.Fuzz(func(t *testing.T, base uint32, b []byte) {
+		r := reassembly{next: base}
+		n := naiveStream{came: make(map[int]int)}
+		var out []int
+		buf := make([]byte, 0, 256) // used again, as a device does
+		for step := uint64(1); len(b) >= 4; step, b = step+1, b[4:] {
+			at := min(int(b[0])*4, 1023)
+			size := min(int(b[1]%64), 1023-at)
+			cut := min(int(b[2]%4), size)
+			var chunks []Chunk
+			if b[2] == 0xff {
+				chunks = r.acked(nil, base+uint32(at), step)
+				n.deliver(at)
+			} else {
+				buf = buf[:size-cut]
+				for i := range buf {
+					buf[i] = b[3] + byte(i)
+				}
+				var missed int
+				if chunks, missed = r.segment(nil, piece{seq: base + uint32(at), b: buf, cut: cut, frame: step}); missed != 0 {
+					t.Fatalf("step %d: no room for %d bytes", step, missed)
+				}
+				n.segment(at, buf, cut)
+			}
+			for _, c := range chunks {
+				for _, v := range c.B {
+					out = append(out, int(v))
+				}
+				for range c.Gap {
+					out = append(out, lost)
+				}
+			}
+			clear(buf)
+			if !slices.Equal(out, n.out) {
+				t.Fatalf("step %d: got  %v\nwant %v", step, out, n.out)
+			}
+			checkReassembly(t, &r)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package tlswire
 
 import (
 	"crypto/tls"
+	"fmt"
 	"testing"
 
 	"synscope/event"
@@ -133,5 +134,40 @@ func BenchmarkHandshake(b *testing.B) {
 				d.Feed(Stamp{}, o.from, o.bytes)
 			}
 		}
+	}
+}
+
+// A peer may send a message in records of one byte each: a byte of a long
+// message costs what one of a short message does.
+func BenchmarkTinyRecords(b *testing.B) {
+	for _, size := range []int{16 << 10, maxMessage} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			for b.Loop() {
+				d := NewDecoder(nil)
+				d.Feed(Stamp{}, event.Client, []byte{recordHandshake, 3, 1, 0, 4, uint8(event.CertificateType), byte(size >> 16), byte(size >> 8), byte(size)})
+				for range size - 1 {
+					d.Feed(Stamp{}, event.Client, []byte{recordHandshake, 3, 1, 0, 1, 0})
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/byte")
+		})
+	}
+}
+
+// A ClientHello has room for 16,383 extensions without content.
+func BenchmarkManyExtensions(b *testing.B) {
+	for _, n := range []int{1000, 1<<14 - 1} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			body := append(make([]byte, 2+randomLen+1), 0, 2, 0x13, 1, 1, 0, byte(n*4>>8), byte(n*4))
+			for i := range n { // all that have no meaning here
+				body = append(body, 0x40|byte(i>>8), byte(i), 0, 0)
+			}
+			for b.Loop() {
+				if err := (messageContext{}).parse(&event.Message{Type: event.ClientHelloType}, body); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/extension")
+		})
 	}
 }

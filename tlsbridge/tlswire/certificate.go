@@ -21,6 +21,7 @@ const (
 	maxCertificates = 32   // parsed of a chain; further ones have a length only
 	maxNames        = 64   // of a certificate, and authorities of a request
 	maxName         = 1024 // bytes of one of those
+	maxDER          = 4096 // bytes of a distinguished name that is spelled: that takes the square of them
 )
 
 // parseCertificate parses RFC 8446, section 4.4.2, and RFC 5246, section 7.4.2.
@@ -86,7 +87,7 @@ func summarize(der []byte) event.X509 {
 		x.Malformed = clip(err.Error())
 		return x
 	}
-	x.Subject, x.Issuer = clip(cert.Subject.String()), clip(cert.Issuer.String())
+	x.Subject, x.Issuer = spell(cert.RawSubject, &cert.Subject), spell(cert.RawIssuer, &cert.Issuer)
 	x.NotBefore, x.NotAfter = cert.NotBefore, cert.NotAfter
 	x.PublicKey = publicKey(cert)
 	x.Signature = cert.SignatureAlgorithm.String()
@@ -194,11 +195,21 @@ func readAuthorities(list cryptobyte.String, out *[]string) bool {
 }
 
 func distinguishedName(der []byte) string {
-	var sequence pkix.RDNSequence
-	if rest, err := asn1.Unmarshal(der, &sequence); err != nil || len(rest) > 0 {
-		return fmt.Sprintf("malformed name of %d bytes", len(der))
-	}
 	var name pkix.Name
-	name.FillFromRDNSequence(&sequence)
+	if len(der) <= maxDER {
+		var sequence pkix.RDNSequence
+		if rest, err := asn1.Unmarshal(der, &sequence); err != nil || len(rest) > 0 {
+			return fmt.Sprintf("malformed name of %d bytes", len(der))
+		}
+		name.FillFromRDNSequence(&sequence)
+	}
+	return spell(der, &name)
+}
+
+// spell returns a distinguished name as text, if it is not too long.
+func spell(der []byte, name *pkix.Name) string {
+	if len(der) > maxDER {
+		return fmt.Sprintf("name of %d bytes", len(der))
+	}
 	return clip(name.String())
 }

@@ -39,8 +39,8 @@ type Decoder struct {
 
 	secrets     []Secret
 	secretsFrom func(clientRandom []byte) []Secret // nil: none are asked for
-	secretsLost int  // refused because of maxSecrets
-	anyRandom   bool // see AcceptAnyClientRandom
+	secretsLost int                                // refused because of maxSecrets
+	anyRandom   bool                               // see AcceptAnyClientRandom
 	expect      bool
 	overflowed  bool // expect was given up because of maxHeld
 	queue       []*unit

@@ -102,11 +102,13 @@ func (d *Decoder) handshakeRecord(u *unit, h *half, epoch event.Epoch, b []byte)
 			b = nil
 		}
 	}
-	if len(b) == 0 {
+	switch len(b) {
+	case 0:
 		*a = assembler{}
-		return
+	case len(a.buf): // it grew, and is not copied for each record
+	default:
+		a.buf = append(a.buf[:0], b...)
 	}
-	a.buf = append(a.buf[:0], b...)
 }
 
 // message tells a message and does what it says.

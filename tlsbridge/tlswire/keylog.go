@@ -21,7 +21,7 @@ func ParseKeyLogLine(line string) (s Secret, ok bool, err error) {
 	if line == "" || line[0] == '#' {
 		return Secret{}, false, nil
 	}
-	fields := strings.Split(line, " ")
+	fields := strings.SplitN(line, " ", 4)
 	if len(fields) != 3 || fields[0] == "" {
 		return Secret{}, false, errors.New("want a label, a client random and a secret, separated by single spaces")
 	}

@@ -3,8 +3,15 @@ package tlswire
 import (
 	"bytes"
 	"compress/zlib"
+	"crypto"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/binary"
+	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -222,5 +229,26 @@ func TestMalformedFields(t *testing.T) {
 				t.Errorf("got %v, want it to say %q", err, test.want)
 			}
 		})
+	}
+}
+
+// A name that would take long to spell is told by its length.
+func TestLongNamesAreNotSpelled(t *testing.T) {
+	var long pkix.Name
+	for range 1000 { // of a type that pkix.Name keeps each of
+		long.ExtraNames = append(long.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{1, 2, 3}, Value: "x"})
+	}
+	raw, err := asn1.Marshal(long.ToRDNSequence())
+	must(err)
+	want := fmt.Sprintf("name of %d bytes", len(raw))
+	key := identities().ecdsa.PrivateKey.(crypto.Signer)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: long}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	must(err)
+	if x := summarize(der); x.Subject != want || x.Issuer != want || x.Malformed != "" || !x.SelfSigned {
+		t.Errorf("certificate %+v, want it of the %s", x, want)
+	}
+	if got := distinguishedName(raw); got != want {
+		t.Errorf("authority %q, want %q", got, want)
 	}
 }
