@@ -22,8 +22,12 @@ type meeting struct {
 	decode []string // what tshark has to take ports for, if not all for TLS
 	// derive names how further captures are made of this one.
 	derive []string
-	differ []difference
+	differ differences
 }
+
+// differences are those known of a meeting's capture (""), and of those derived
+// from it.
+type differences map[string]difference
 
 // weak lets OpenSSL use what it refuses by default.
 const weak = ":@SECLEVEL=0"
@@ -38,6 +42,11 @@ var meetings = []meeting{
 		},
 		shows:  []string{`"version":"TLS 1.0"`, `TLS_RSA_WITH_AES_128_CBC_SHA"`, `"exchange":"RSA"`},
 		derive: []string{"drop 1", "swap 1", "cut 1"},
+		differ: differences{"swap 1": {
+			synscope: []string{"handshake 20", "alert 0"},
+			reason: "here the server's Finished stands before the client's in the file, and tshark 4.0 does not decrypt the client's then; " +
+				"the keys of each direction do not depend on the other's messages",
+		}},
 	},
 	{
 		name: "TLS 1.0, ECDHE-ECDSA, pcap of tcpdump",
@@ -117,7 +126,7 @@ var meetings = []meeting{
 			s.openssl("-cipher", "ALL")
 		},
 		shows: []string{`TLS_RSA_WITH_CAMELLIA_128_CBC_SHA256"`, `"no cipher"`},
-		differ: []difference{{
+		differ: differences{"": {
 			tshark: []string{"handshake 20", "handshake 20", "alert 0", "alert 0"},
 			reason: "Camellia is not implemented in tlswire, and hardly used; what is in clear is told",
 		}},
@@ -172,7 +181,7 @@ var meetings = []meeting{
 			s.openssl("-sess_in", s.path("session"))
 		},
 		shows:  []string{`"resumed":true`},
-		derive: []string{"swap 3", "drop 3"},
+		derive: []string{"swap 3", "lose 3"},
 	},
 	{
 		name: "TLS 1.2, ticket resumed",
@@ -189,7 +198,12 @@ var meetings = []meeting{
 			s.gnutlsServer("ecdsa", "--disable-client-cert", "--priority", "NORMAL:-VERS-TLS1.3")
 			s.gnutls("--resume")
 		},
-		shows: []string{`"resumed":true`},
+		shows: []string{`"no key"`},
+		differ: differences{"": {
+			tshark: []string{"handshake 20", "handshake 20", "alert 0", "alert 0"},
+			reason: "GnuTLS logs no secret of a resumed TLS 1.2 session; tshark takes it from the session of an earlier connection, " +
+				"and we read each connection by itself",
+		}},
 	},
 	{
 		name: "TLS 1.3, resumed",
@@ -224,7 +238,7 @@ var meetings = []meeting{
 			s.earlyData(server, server)
 		},
 		shows:  []string{`"early_data":true`, `"end_of_early_data"`},
-		derive: []string{"drop 5", "cut 5"},
+		derive: []string{"lose 5", "cut 5"},
 	},
 	{
 		name: "TLS 1.3, early data refused",
@@ -260,7 +274,7 @@ var meetings = []meeting{
 			s.openssl("-groups", "X25519:P-384")
 		},
 		shows:  []string{`"hello_retry_request"`, `"hello_retry":true`},
-		derive: []string{"swap 5", "drop 6"},
+		derive: []string{"swap 5", "lose 6"},
 	},
 	{
 		name: "TLS 1.3, key updates",
@@ -275,7 +289,7 @@ var meetings = []meeting{
 			p.leave(s.t)
 		},
 		shows:  []string{`"update_requested":true`, `"update_requested":false`},
-		derive: []string{"drop 7", "swap 6", "cut 6"},
+		derive: []string{"lose 7", "swap 6", "cut 6"},
 	},
 	{
 		name: "TLS 1.3, padded records",
@@ -343,7 +357,7 @@ var meetings = []meeting{
 			p.leave(s.t)
 		},
 		shows: []string{`"post_handshake_auth"`, `"certificate_request"`},
-		differ: []difference{{
+		differ: differences{"": {
 			synscope: []string{"alert 0"},
 			reason: "tshark 4.0 changes keys at the client's second Finished, and does not decrypt what it sends after it; " +
 				"there is no change of keys at post-handshake authentication (RFC 8446, sections 4.6.2 and 7.3)",
@@ -362,7 +376,7 @@ var meetings = []meeting{
 			p.leave(s.t)
 		},
 		shows:  []string{`"renegotiation_info"`},
-		derive: []string{"drop 8", "swap 9", "cut 8"},
+		derive: []string{"lose 8", "swap 9", "cut 8"},
 	},
 	{
 		name: "TLS 1.2, renegotiated by the server for a client certificate",
@@ -428,7 +442,7 @@ var meetings = []meeting{
 			s.openssl()
 		},
 		shows:  []string{`CN=link 1`},
-		derive: []string{"swap 10", "drop 9", "fragment 600"},
+		derive: []string{"swap 10", "lose 9", "fragment 600"},
 	},
 	{
 		name: "TLS 1.3, long chain",
@@ -529,7 +543,7 @@ var meetings = []meeting{
 				function() { this.end("GET / HTTP/1.0\r\n\r\n"); }).resume()`, "--", s.server.String(), sitePort)
 		},
 		shows:  []string{`"version":"TLS 1.3"`},
-		derive: []string{"drop 10", "fragment 200", "vlan"},
+		derive: []string{"lose 10", "fragment 200", "vlan"},
 	},
 	{
 		name: "TLS 1.3 with loss, Go",

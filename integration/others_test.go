@@ -31,14 +31,14 @@ func TestReadOthers(t *testing.T) {
 			if c.decode == nil {
 				c.decode = []string{anyPort}
 			}
-			told := c.judge(t, m.differ)
+			told := c.judge(t, m.differ[""])
 			for _, text := range m.shows {
 				if !strings.Contains(told, text) {
 					t.Errorf("the events have no %s:\n%s", text, told)
 				}
 			}
 			for _, how := range m.derive {
-				t.Run(how, func(t *testing.T) { s.derive(t, c, how) })
+				t.Run(how, func(t *testing.T) { s.derive(t, c, how, m.differ[how]) })
 			}
 		})
 	}
@@ -53,7 +53,7 @@ type difference struct {
 
 // judge compares what tshark and we tell of a whole capture, and returns our
 // events.
-func (c captured) judge(t *testing.T, known []difference) string {
+func (c captured) judge(t *testing.T, known difference) string {
 	t.Helper()
 	want := tshark(t, c.file, c.keys, c.decode...)
 	if len(want) == 0 {
@@ -64,13 +64,7 @@ func (c captured) judge(t *testing.T, known []difference) string {
 		t.Errorf("synscope read: %v", err)
 	}
 	judgeSegments(t, want, events)
-	theirs, ours := utter(want), inOrder(talkOf(events))
-	for _, d := range known {
-		theirs, ours = without(t, theirs, ours, d.tshark), without(t, ours, theirs, d.synscope)
-	}
-	if diff := gocmp.Diff(theirs, ours, gocmp.AllowUnexported(utterance{})); diff != "" {
-		t.Errorf("messages and alerts (-tshark +synscope):\n%s", diff)
-	}
+	judgeTalk(t, utter(want), inOrder(talkOf(events)), known)
 	return told
 }
 
@@ -82,23 +76,21 @@ func judgeSegments(t *testing.T, tshark []row, events []*event.Event) {
 	}
 }
 
-// without takes those utterances out of talk that other does not have. It fails
-// the test if they have not just these notes.
-func without(t *testing.T, talk, other []utterance, notes []string) []utterance {
+// judgeTalk compares the messages and alerts. What is known to differ must.
+func judgeTalk(t *testing.T, tshark, synscope []utterance, known difference) {
 	t.Helper()
-	var left []utterance
-	var out []string
-	for _, u := range talk {
-		if notes != nil && !slices.Contains(other, u) {
-			out = append(out, u.note)
-		} else {
-			left = append(left, u)
+	if known.reason != "" {
+		var found difference
+		theirs := tshark
+		tshark, found.tshark = common(tshark, synscope)
+		synscope, found.synscope = common(synscope, theirs)
+		if diff := gocmp.Diff([][]string{known.tshark, known.synscope}, [][]string{found.tshark, found.synscope}); diff != "" {
+			t.Errorf("what only tshark and only synscope tell (-known +found):\n%s", diff)
 		}
 	}
-	if diff := gocmp.Diff(notes, out); diff != "" {
-		t.Errorf("known differences (-known +found):\n%s", diff)
+	if diff := gocmp.Diff(tshark, synscope, gocmp.AllowUnexported(utterance{})); diff != "" {
+		t.Errorf("messages and alerts (-tshark +synscope):\n%s", diff)
 	}
-	return left
 }
 
 // read runs the reader. It returns what it wrote, as text and as events, and how
@@ -122,6 +114,18 @@ func (c captured) read(t *testing.T) (string, []*event.Event, error) {
 		t.Fatal(readErr)
 	}
 	return string(text), readEvents(t, events), err
+}
+
+// common returns what of talk the other has too, and the notes of what it lacks.
+func common(talk, other []utterance) (both []utterance, lacks []string) {
+	for _, u := range talk {
+		if slices.Contains(other, u) {
+			both = append(both, u)
+		} else {
+			lacks = append(lacks, u.note)
+		}
+	}
+	return both, lacks
 }
 
 // texts returns the segments of rows.
