@@ -55,7 +55,8 @@ var meetings = []meeting{
 			s.opensslServer("ecdsa", "-www", "-tls1", "-cipher", "ECDHE-ECDSA-AES256-SHA"+weak)
 			s.openssl("-tls1", "-cipher", "ALL"+weak)
 		},
-		shows: []string{`"version":"TLS 1.0"`, `TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA"`},
+		shows:  []string{`"version":"TLS 1.0"`, `TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA"`},
+		derive: []string{"raw", "lose 21"},
 	},
 	{
 		name: "TLS 1.1, DHE-RSA, pcap of nanoseconds",
@@ -82,7 +83,8 @@ var meetings = []meeting{
 			s.opensslServer("rsa", "-www", "-tls1_2", "-no_etm", "-cipher", "ECDHE-RSA-AES256-SHA384")
 			s.openssl("-no_etm")
 		},
-		shows: []string{`TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384"`},
+		shows:  []string{`TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384"`},
+		derive: []string{"null", "swap 22"},
 	},
 	{
 		name: "TLS 1.2, DHE-RSA, AES-GCM, cooked capture",
@@ -109,7 +111,8 @@ var meetings = []meeting{
 			s.opensslServer("ecdsa", "-www", "-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-CCM")
 			s.openssl("-cipher", "ALL")
 		},
-		shows: []string{`TLS_ECDHE_ECDSA_WITH_AES_128_CCM"`},
+		shows:  []string{`TLS_ECDHE_ECDSA_WITH_AES_128_CCM"`},
+		derive: []string{"drop 23", "swap 23"},
 	},
 	{
 		name: "TLS 1.2, AES-CCM with short tags",
@@ -137,7 +140,8 @@ var meetings = []meeting{
 			s.opensslServer("rsa", "-www", "-tls1_2", "-cipher", "ECDHE-ARIA128-GCM-SHA256")
 			s.openssl("-cipher", "ALL")
 		},
-		shows: []string{`TLS_ECDHE_RSA_WITH_ARIA_128_GCM_SHA256"`},
+		shows:  []string{`TLS_ECDHE_RSA_WITH_ARIA_128_GCM_SHA256"`},
+		derive: []string{"cut 24"},
 	},
 	{
 		name: "TLS 1.2, without encryption",
@@ -145,7 +149,8 @@ var meetings = []meeting{
 			s.opensslServer("rsa", "-www", "-tls1_2", "-cipher", "NULL-SHA256"+weak)
 			s.openssl("-cipher", "NULL-SHA256"+weak)
 		},
-		shows: []string{`TLS_RSA_WITH_NULL_SHA256"`},
+		shows:  []string{`TLS_RSA_WITH_NULL_SHA256"`},
+		derive: []string{"cut 25", "swap 25"},
 	},
 	{
 		name: "TLS 1.2, anonymous",
@@ -153,7 +158,8 @@ var meetings = []meeting{
 			s.opensslServer("", "-www", "-tls1_2", "-cipher", "ADH-AES128-SHA"+weak)
 			s.openssl("-cipher", "ADH-AES128-SHA"+weak)
 		},
-		shows: []string{`TLS_DH_anon_WITH_AES_128_CBC_SHA"`},
+		shows:  []string{`TLS_DH_anon_WITH_AES_128_CBC_SHA"`},
+		derive: []string{"lose 26"},
 	},
 	{
 		name: "TLS 1.2, pre-shared key",
@@ -161,7 +167,8 @@ var meetings = []meeting{
 			s.opensslServer("", "-www", "-tls1_2", "-psk", "00112233", "-cipher", "DHE-PSK-AES128-GCM-SHA256")
 			s.openssl("-psk", "00112233", "-cipher", "ALL")
 		},
-		shows: []string{`TLS_DHE_PSK_WITH_AES_128_GCM_SHA256"`},
+		shows:  []string{`TLS_DHE_PSK_WITH_AES_128_GCM_SHA256"`},
+		derive: []string{"raw", "cut 27"},
 	},
 	{
 		name: "TLS 1.2, Ed25519, GnuTLS and OpenSSL",
@@ -169,7 +176,8 @@ var meetings = []meeting{
 			s.gnutlsServer("ed25519", "--disable-client-cert", "--priority", "NORMAL:-VERS-TLS1.3")
 			s.openssl("-tls1_2")
 		},
-		shows: []string{`"signature_scheme":"ed25519"`, `"version":"TLS 1.2"`},
+		shows:  []string{`"signature_scheme":"ed25519"`, `"version":"TLS 1.2"`},
+		derive: []string{"vlan", "swap 28"},
 	},
 
 	// Resumption.
@@ -190,7 +198,8 @@ var meetings = []meeting{
 			s.openssl("-sess_out", s.path("session"))
 			s.openssl("-sess_in", s.path("session"))
 		},
-		shows: []string{`"resumed":true`, `"new_session_ticket"`},
+		shows:  []string{`"resumed":true`, `"new_session_ticket"`},
+		derive: []string{"cut 29", "lose 29"},
 	},
 	{
 		name: "TLS 1.2, resumed, GnuTLS",
@@ -221,7 +230,8 @@ var meetings = []meeting{
 			s.gnutlsServer("ecdsa", "--disable-client-cert")
 			s.gnutls("--resume")
 		},
-		shows: []string{`"resumed":true`, `"version":"TLS 1.3"`},
+		shows:  []string{`"resumed":true`, `"version":"TLS 1.3"`},
+		derive: []string{"swap 30", "join 9"},
 	},
 	{
 		name: "TLS 1.3, pre-shared key",
@@ -229,7 +239,8 @@ var meetings = []meeting{
 			s.opensslServer("", "-www", "-psk", "00112233")
 			s.openssl("-psk", "00112233")
 		},
-		shows: []string{`"psk":0`, `"version":"TLS 1.3"`},
+		shows:  []string{`"psk":0`, `"version":"TLS 1.3"`},
+		derive: []string{"lose 31", "null"},
 	},
 	{
 		name: "TLS 1.3, early data",
@@ -246,7 +257,8 @@ var meetings = []meeting{
 			server := s.opensslServer("ecdsa", "-early_data")
 			s.earlyData(server, nil)
 		},
-		shows: []string{`"early_data":true`, `"epoch":"early"`},
+		shows:  []string{`"early_data":true`, `"epoch":"early"`},
+		derive: []string{"swap 32", "cut 32"},
 	},
 
 	// TLS 1.3.
@@ -256,7 +268,8 @@ var meetings = []meeting{
 			s.opensslServer("ecdsa", "-www", "-ciphersuites", "TLS_AES_128_CCM_SHA256")
 			s.openssl("-ciphersuites", "TLS_AES_128_CCM_SHA256")
 		},
-		shows: []string{`"cipher_suite":"TLS_AES_128_CCM_SHA256"`},
+		shows:  []string{`"cipher_suite":"TLS_AES_128_CCM_SHA256"`},
+		derive: []string{"lose 33", "cut 33"},
 	},
 	{
 		name: "TLS 1.3, ChaCha20, Ed25519, gzipped",
@@ -316,7 +329,8 @@ var meetings = []meeting{
 			s.opensslServer("rsa", "-www", "-tls1_2", "-Verify", "3")
 			s.openssl("-cert", s.pki.path("client.pem"), "-key", s.pki.path("client.key"))
 		},
-		shows: []string{`"client_auth":"given"`, `"version":"TLS 1.2"`},
+		shows:  []string{`"client_auth":"given"`, `"version":"TLS 1.2"`},
+		derive: []string{"swap 34", "fragment 400"},
 	},
 	{
 		name: "TLS 1.3, client certificate, IPv6",
@@ -334,7 +348,8 @@ var meetings = []meeting{
 			s.opensslServer("rsa", "-www", "-verify", "3")
 			s.openssl()
 		},
-		shows: []string{`"client_auth":"requested"`},
+		shows:  []string{`"client_auth":"requested"`},
+		derive: []string{"join 12", "snap 600"},
 	},
 	{
 		name: "TLS 1.3, client certificate required and not given",
@@ -388,7 +403,8 @@ var meetings = []meeting{
 			p.say(s.t, "again", server, "again")
 			p.leave(s.t)
 		},
-		shows: []string{`"hello_request"`, `"certificate_verify"`},
+		shows:  []string{`"hello_request"`, `"certificate_verify"`},
+		derive: []string{"swap 35", "lose 35", "cut 35"},
 	},
 	{
 		name: "TLS 1.2, renegotiation refused",
@@ -399,7 +415,8 @@ var meetings = []meeting{
 			p.say(s.t, "R", p, "RENEGOTIATING")
 			p.leave(s.t)
 		},
-		shows: []string{`"no_renegotiation"`},
+		shows:  []string{`"no_renegotiation"`},
+		derive: []string{"drop 36"},
 	},
 	{
 		name: "TLS 1.2, renegotiated, GnuTLS",
@@ -417,7 +434,8 @@ var meetings = []meeting{
 			s.nginx("ecdsa", "ssl_protocols TLSv1.2; ssl_stapling on; ssl_stapling_file "+s.pki.path("ecdsa.ocsp")+";")
 			s.do("", s.curlClient("--cert-status")...)
 		},
-		shows: []string{`"certificate_status"`, `"alpn":"h2"`},
+		shows:  []string{`"certificate_status"`, `"alpn":"h2"`},
+		derive: []string{"swap 37", "vlan"},
 	},
 	{
 		name: "TLS 1.3, OCSP stapling, nginx and OpenSSL",
@@ -477,7 +495,8 @@ var meetings = []meeting{
 			s.nginx("ecdsa", "")
 			s.try("", "curl", "-sS", "https://"+s.address()+"/")
 		},
-		shows: []string{`"unknown_ca"`},
+		shows:  []string{`"unknown_ca"`},
+		derive: []string{"swap 41"},
 	},
 	{
 		name: "alert handshake_failure",
@@ -561,7 +580,8 @@ var meetings = []meeting{
 			s.nft("delete table inet loss")
 			s.client.nft("delete table inet loss")
 		},
-		shows: []string{`"retransmit":true`},
+		shows:  []string{`"retransmit":true`},
+		derive: []string{"cut 40", "swap 40"},
 	},
 	{
 		name: "ClientHello in single bytes, Python",
@@ -590,6 +610,7 @@ conn.unwrap()
 		},
 		decode: []string{port(4433, "smtp")},
 		shows:  []string{`"version":"TLS 1.3"`},
+		derive: []string{"swap 38", "cut 38", "join 9"},
 	},
 	{
 		name: "TLS in an HTTP CONNECT",
@@ -600,6 +621,36 @@ conn.unwrap()
 		},
 		decode: []string{port(4433, "tls"), port(3128, "http")},
 		shows:  []string{`"version":"TLS 1.3"`},
+		derive: []string{"swap 39", "cut 39", "lose 39"},
+	},
+	{
+		name: "ClientHello in small records, Go",
+		run: func(s *site) {
+			s.goServer(s.goConfig("ecdsa"))
+			s.goTalk(s.goConfig("client"), func(conn net.Conn) net.Conn { return &recordSplitter{Conn: conn, size: 100} })
+		},
+		shows:  []string{`"records":1`, `"type":"client_hello"`},
+		derive: []string{"swap 14", "lose 12"},
+	},
+	{
+		name: "reset in the middle of the handshake, Go",
+		run: func(s *site) {
+			s.goServer(s.goConfig("chained"))
+			s.resetAfterHello()
+		},
+		shows: []string{`"how":"rst"`, `"server_hello"`},
+	},
+	{
+		name: "the same ports again, Go",
+		run: func(s *site) {
+			s.goServer(s.goConfig("ecdsa"))
+			s.from = 5555
+			for range 3 {
+				s.goTalk(s.goConfig("client"), nil)
+			}
+		},
+		shows:  []string{`"conn":3`},
+		derive: []string{"drop 13", "swap 15"},
 	},
 	{
 		name: "several clients at once",
@@ -631,6 +682,54 @@ func (s *site) earlyData(first, second *process) {
 	p = s.talk(s.opensslClient("-sess_in", s.path("session"), "-early_data", s.path("early"))...)
 	p.say(s.t, "again", second, "again")
 	p.leave(s.t)
+}
+
+// A recordSplitter cuts the first record written into smaller ones.
+type recordSplitter struct {
+	net.Conn
+	size int
+}
+
+func (r *recordSplitter) Write(b []byte) (int, error) {
+	const header = 5
+	size := r.size
+	if r.size = 0; size == 0 {
+		return r.Conn.Write(b)
+	}
+	var split []byte
+	for content := b[header:]; len(content) > 0; {
+		part := content[:min(size, len(content))]
+		content = content[len(part):]
+		split = append(append(split, b[0], b[1], b[2], 0, byte(len(part))), part...)
+	}
+	_, err := r.Conn.Write(split)
+	return len(b), err
+}
+
+// resetAfterHello has a client reset the connection once the server has answered
+// its ClientHello.
+func (s *site) resetAfterHello() {
+	s.t.Helper()
+	raw, err := s.client.tryDial(netip.MustParseAddrPort(s.address()), clientTimeout)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer raw.Close()
+	if err := tls.Client(resetter{raw.(*net.TCPConn)}, s.goConfig("client")).Handshake(); err == nil {
+		s.t.Error("the handshake completed")
+	}
+}
+
+// A resetter resets the connection at the first read.
+type resetter struct{ *net.TCPConn }
+
+func (r resetter) Read(b []byte) (int, error) {
+	if _, err := r.TCPConn.Read(b[:1]); err != nil {
+		return 0, err
+	}
+	r.SetLinger(0)
+	r.Close()
+	return 0, net.ErrClosed
 }
 
 // smtp is a server of RFC 5321 that knows nothing but STARTTLS (RFC 3207).

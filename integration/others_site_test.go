@@ -32,6 +32,7 @@ type site struct {
 	pki    *pki
 	form   form
 	server netip.Addr
+	from   int    // the port of clients in Go; 0 is any
 	file   string // the capture
 }
 
@@ -293,11 +294,16 @@ func (s *site) goTalk(config *tls.Config, wrap func(net.Conn) net.Conn) {
 	}
 	defer keys.Close()
 	config.KeyLogWriter = keys
-	raw, err := s.client.tryDial(netip.MustParseAddrPort(s.address()), clientTimeout)
+	var raw net.Conn
+	s.client.inside(func() {
+		d := net.Dialer{Timeout: clientTimeout, LocalAddr: &net.TCPAddr{Port: s.from}}
+		raw, err = d.Dial("tcp", s.address())
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer raw.Close()
+	raw.SetDeadline(time.Now().Add(clientTimeout))
 	if wrap != nil {
 		raw = wrap(raw)
 	}
