@@ -15,7 +15,7 @@ TEST_TOOLS = $(DEMO_TOOLS) nft:nftables ping:iputils-ping gnutls-cli:gnutls-bin 
              node:nodejs keytool:default-jre-headless tshark:tshark dumpcap:wireshark-common \
              setpriv:util-linux gcc:gcc
 
-.PHONY: build demo run test check unit race integration fuzz bench-read install clean demo-tools test-tools
+.PHONY: build demo run test check unit race integration fuzz fuzz-short bench-read install clean demo-tools test-tools
 
 build:
 	$(GO) build -trimpath -o bin/synscope ./cmd/synscope
@@ -26,7 +26,7 @@ demo: demo-tools build
 run: build
 	bin/synscope serve
 
-test: test-tools check unit race integration
+test: test-tools check unit race fuzz-short integration
 
 check:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -46,15 +46,14 @@ integration:
 	$(GO) test -timeout 30m ./integration
 	CGO_ENABLED=1 $(GO) test -timeout 30m -race -run 'Load|TLS13|Reset' ./integration
 
-# Each fuzz target for a minute.
+# Each fuzz target for a minute, going on from earlier runs; for a second, from
+# its corpus, as part of the tests.
 FUZZTIME ?= 60s
 fuzz:
-	@set -e; for pkg in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
-	  done; \
-	done
+	@GO="$(GO)" sh .ci/fuzz $(FUZZTIME) "$$($(GO) env GOCACHE)/fuzz"
+
+fuzz-short:
+	@GO="$(GO)" sh .ci/fuzz 1s
 
 # How fast captures are read, beside tshark: a few minutes, and 2 GB in TMPDIR.
 bench-read: test-tools build

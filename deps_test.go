@@ -61,12 +61,27 @@ var rules = map[string]rule{
 	"internal/explain": {
 		why: "it is text",
 	},
+	"internal/typeset": {
+		imports: []string{"event"},
+		why:     "it is what the renderers of events have in common",
+	},
 	"internal/ladder": {
-		imports: []string{"event", "internal/explain"},
+		imports: []string{"event", "internal/explain", "internal/typeset"},
 		why:     "a renderer sees events only, so that it draws logged ones as well",
 	},
 	"internal/jsongen": {
 		why: "it reads the source of package event, and must work where that does not compile",
+	},
+	"internal/diff": {
+		imports: []string{"event", "internal/typeset"},
+		why:     "it compares events, wherever they come from",
+	},
+	"internal/filter": {
+		imports: []string{"event", "internal/nearest"},
+		why:     "an expression is over events and what they sum up to, whoever made them",
+	},
+	"internal/nearest": {
+		why: "it compares names",
 	},
 	"internal/jsonlines": {
 		imports: []string{"event"},
@@ -85,7 +100,7 @@ var rules = map[string]rule{
 		why:     "it reads packets and secrets out of files, and does not know what is made of them",
 	},
 	"internal/config": {
-		imports: []string{"event"},
+		imports: []string{"event", "internal/nearest"},
 		why:     "it is read and checked before anything else is made",
 	},
 	"internal/privilege": {
@@ -97,8 +112,9 @@ var rules = map[string]rule{
 	},
 	"cmd/synscope": {
 		imports: []string{
-			".", "event", "internal/capture", "internal/config", "internal/explain", "internal/jsonlines", "internal/keylog", "internal/ladder",
-			"internal/pcapng", "internal/privilege", "internal/trace", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
+			".", "event", "internal/capture", "internal/config", "internal/diff", "internal/explain", "internal/filter",
+			"internal/jsonlines", "internal/keylog", "internal/ladder", "internal/pcapng", "internal/privilege", "internal/trace",
+			"internal/typeset", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
 		}, gvisor: true,
 		why: "it is the command",
 	},

@@ -68,7 +68,7 @@ func (*Fault) Kind() Kind { return "fault" }
 // Gap tells that observations or events were lost because a bound was hit.
 type Gap struct {
 	Lost   uint64 `json:"lost"`   // how many
-	What   string `json:"what"`   // of what: "packets", "observations" (what our endpoints tell), "events", "bytes"
+	What   string `json:"what"`   // of what: "packets", "observations" (what our endpoints tell), "events", "bytes", "secrets", "datagrams", "fragments"
 	Reason string `json:"reason"` // which bound, and where
 }
 
@@ -97,3 +97,13 @@ type Device struct {
 
 // Kind returns "device".
 func (*Device) Kind() Kind { return "device" }
+
+// CaptureEnd tells that a capture of the packets ended before the run did.
+// Everything else goes on.
+type CaptureEnd struct {
+	File   string `json:"file"` // as it was asked for
+	Reason string `json:"reason"`
+}
+
+// Kind returns "capture.end".
+func (*CaptureEnd) Kind() Kind { return "capture.end" }

@@ -88,3 +88,9 @@ func (x *Device) appendFields(b []byte) []byte {
 	b = appendString(append(b, `,"change":`...), x.Change)
 	return b
 }
+
+func (x *CaptureEnd) appendFields(b []byte) []byte {
+	b = appendString(append(b, `,"file":`...), x.File)
+	b = appendString(append(b, `,"reason":`...), x.Reason)
+	return b
+}

@@ -137,7 +137,7 @@ func TestReference(t *testing.T) {
 	ss = ss[1:]
 	documented := make(map[Kind]bool)
 	for _, s := range ss {
-		body := newBody(Kind(s.kind))
+		body := NewBody(Kind(s.kind))
 		if body == nil {
 			t.Errorf("docs/events.md has a section of %q, which is no kind", s.kind)
 			continue
@@ -222,7 +222,7 @@ func filled() []Event {
 	var es []Event
 	n := 0
 	for _, k := range Kinds() {
-		body := newBody(k)
+		body := NewBody(k)
 		fill(reflect.ValueOf(body).Elem(), &n)
 		es = append(es, Event{
 			Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), T: 7 * time.Millisecond,

@@ -132,7 +132,7 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &h); err != nil {
 		return err
 	}
-	body := newBody(h.Kind)
+	body := NewBody(h.Kind)
 	if body == nil {
 		return fmt.Errorf("event: unknown kind %q", h.Kind)
 	}
@@ -163,6 +163,7 @@ var bodies = []func() Body{
 	func() Body { return new(Gap) },
 	func() Body { return new(Unreachable) },
 	func() Body { return new(Device) },
+	func() Body { return new(CaptureEnd) },
 }
 
 var newBodies = func() map[Kind]func() Body {
@@ -173,7 +174,8 @@ var newBodies = func() map[Kind]func() Body {
 	return m
 }()
 
-func newBody(k Kind) Body {
+// NewBody returns an empty body of the kind, or nil if there is no such kind.
+func NewBody(k Kind) Body {
 	if f := newBodies[k]; f != nil {
 		return f()
 	}

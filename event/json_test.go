@@ -95,9 +95,9 @@ func TestAppendJSON(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var es []Event
 	for _, k := range Kinds() {
-		es = append(es, Event{Body: newBody(k)})
+		es = append(es, Event{Body: NewBody(k)})
 		for range 1000 {
-			body := newBody(k)
+			body := NewBody(k)
 			pick(r, reflect.ValueOf(body).Elem())
 			e := Event{View: Wire, Body: body}
 			pick(r, reflect.ValueOf(&e.Time).Elem())

@@ -64,6 +64,7 @@ type lab struct {
 // A process is one that the lab started and ends.
 type process struct {
 	cmd    *exec.Cmd
+	stdin  io.WriteCloser
 	stderr *transcript
 	done   chan struct{}
 	err    error // of Wait; read after done
@@ -174,6 +175,9 @@ func (l *lab) start(ready, name string, args ...string) *process {
 	p.cmd = exec.Command("ip", append([]string{"netns", "exec", l.ns, name}, args...)...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := p.cmd.StderrPipe()
+	if err == nil {
+		p.stdin, err = p.cmd.StdinPipe()
+	}
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -1,13 +1,17 @@
 package integration
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"synscope/event"
 )
 
 // A daemon that is killed while connections come and go leaves a capture that
@@ -63,6 +67,54 @@ func TestCaptureOnStandardOutput(t *testing.T) {
 	})
 	if err := l.daemon.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("synscope serve: %v", err)
+	}
+}
+
+// A full disk ends the capture, with one event, and nothing else.
+func TestFullDiskEndsTheCapture(t *testing.T) {
+	t.Parallel()
+	l := newNamespace(t)
+	disk := l.path("disk")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.host("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk)
+	t.Cleanup(func() { l.host("umount", disk) })
+	file := filepath.Join(disk, "c.pcapng")
+	l.serve("--pcap", file, "--service", "chargen:1000000")
+	l.curl("--http0.9", "-o", "/dev/null", "https://"+hostname+"/") // more than there is room for
+	l.eventually("the event", func() bool {
+		return strings.Contains(l.read("events.jsonl"), `"kind":"capture.end"`)
+	})
+	l.curl("--http0.9", "-o", "/dev/null", "https://"+hostname+"/")
+	// That the capture is not whole is what the daemon ends with, and all.
+	if err := l.daemon.stop(syscall.SIGTERM); err == nil || l.daemon.cmd.ProcessState.ExitCode() != 1 {
+		l.t.Errorf("synscope serve: %v, want exit status 1", err)
+	}
+
+	var ends []*event.CaptureEnd
+	established := 0
+	for _, line := range strings.Split(strings.TrimSpace(l.read("events.jsonl")), "\n") {
+		e := new(event.Event)
+		if err := json.Unmarshal([]byte(line), e); err != nil {
+			t.Fatal(err)
+		}
+		switch b := e.Body.(type) {
+		case *event.CaptureEnd:
+			ends = append(ends, b)
+		case *event.Established:
+			established++
+		}
+	}
+	if len(ends) != 1 || ends[0].File != file || !strings.Contains(ends[0].Reason, "no space left on device") {
+		t.Errorf("ends of the capture: %+v, want one, for want of space", ends)
+	}
+	if established != 2 {
+		t.Errorf("%d handshakes are told, want both", established)
+	}
+	out, err := exec.Command("tshark", "-r", file, "-Y", "tls.handshake.type == 20", "-T", "fields", "-e", "frame.number").CombinedOutput()
+	if err != nil && !strings.Contains(string(out), "cut short in the middle of a packet") {
+		t.Errorf("tshark: %v\n%s", err, out)
 	}
 }
 

@@ -2,19 +2,19 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
 	"synscope"
 	"synscope/event"
 	"synscope/internal/config"
-	"synscope/internal/jsonlines"
+	"synscope/internal/filter"
 	"synscope/internal/keylog"
-	"synscope/internal/ladder"
 	"synscope/internal/pcapng"
 	"synscope/internal/trace"
 )
@@ -22,25 +22,24 @@ import (
 // outputs are where the events and the secrets go.
 type outputs struct {
 	events *trace.Queue
-	ladder *ladder.Writer // behind events, or nil
-	file   *os.File       // of events, nil if it is the standard output
+	writer *eventWriter // behind events
+	file   *os.File     // of events, nil if it is the standard output
 	keys   *keylog.Writer
 	pcap   *pcapng.Writer
 }
 
 // openOutputs opens what the configuration names, or nothing.
 func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outputs, error) {
+	match, err := compileFilter(cfg)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	o := &outputs{}
-	w := stdout
-	if path := cfg.Output.Events; path != "-" {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-		if err != nil {
-			return nil, hinted{fmt.Errorf("events %s: %w", path, reason(err)), "give a file in a directory that you can write to, or - for the standard output"}
-		}
-		o.file, w = f, f
+	var w io.Writer
+	if w, o.file, err = openEvents(cfg.Output.Events, os.O_APPEND, stdout); err != nil {
+		return nil, err
 	}
 	if path := cfg.Output.KeyLog; path != "" {
-		var err error
 		o.keys, err = keylog.Open(path, func(err error) { log.Error("key log stopped", "error", err) })
 		if err != nil {
 			o.close()
@@ -48,34 +47,53 @@ func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outpu
 		}
 	}
 	if cfg.Output.PCAP != "" {
-		var err error
-		if o.pcap, err = openCapture(cfg, stdout, log); err != nil {
+		if o.pcap, err = o.openCapture(cfg, stdout, log); err != nil {
 			o.close()
 			return nil, err
 		}
 	}
-	failed := func(err error) { log.Error("events are no longer written", "error", err) }
-	if cfg.Output.Format == config.FormatJSON {
-		j := jsonlines.NewWriter(w, failed)
-		o.events = trace.NewQueue(j, j.Flush, trace.DefaultQueue)
-	} else {
-		l := ladder.NewWriter(w, ladderOptions(w, cfg.Output.Explain))
-		o.events = trace.NewQueue(l, nil, trace.DefaultQueue)
-		o.ladder = l
-	}
+	o.writer = newEventWriter(w, cfg.Output.Format, cfg.Output.Explain, match, func(err error) {
+		log.Error("events are no longer written", "error", err)
+	})
+	o.events = trace.NewQueue(o.writer, o.writer.flush, trace.DefaultQueue)
 	return o, nil
+}
+
+// compileFilter compiles the filter of the events, nil if there is none.
+func compileFilter(cfg *config.Config) (*filter.Filter, error) {
+	if cfg.Output.Filter == "" {
+		return nil, nil
+	}
+	f, err := filter.Compile(cfg.Output.Filter)
+	var mistakes filter.Errors
+	if !errors.As(err, &mistakes) {
+		return f, err
+	}
+	var errs config.Errors
+	for _, m := range mistakes {
+		errs = append(errs, cfg.Errorf("output.filter", "%v", m))
+	}
+	return nil, errs
 }
 
 // openCapture opens the capture. On the standard output it ends with its reader,
 // and the daemon goes on.
-func openCapture(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*pcapng.Writer, error) {
+func (o *outputs) openCapture(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*pcapng.Writer, error) {
 	out := &cfg.Output
 	c := pcapng.Config{
 		Device: cfg.TUN.Name, SnapLen: out.SnapLen,
 		MaxSize: int64(out.PCAPSize), MaxAge: out.PCAPAge, MaxFiles: out.PCAPFiles,
-		OnError: func(err error) { log.Error("capture ended", "error", err) },
+		OnError: func(err error) {
+			log.Error("capture ended", "error", err)
+			o.tell(&event.CaptureEnd{File: out.PCAP, Reason: strings.TrimPrefix(err.Error(), "capture: ")})
+		},
 		OnLost: func(packets, secrets uint64) {
 			log.Warn("the capture could not keep up", "packets lost", packets, "secrets lost", secrets)
+			for what, n := range map[string]uint64{"packets": packets, "secrets": secrets} {
+				if n > 0 {
+					o.tell(&event.Gap{Lost: n, What: what, Reason: "the capture could not keep up"})
+				}
+			}
 		},
 	}
 	if out.PCAP != "-" {
@@ -83,6 +101,13 @@ func openCapture(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*pcapn
 	}
 	signal.Ignore(syscall.SIGPIPE)
 	return pcapng.New(nopCloser{stdout}, c)
+}
+
+// tell puts an event of the outputs themselves among the others, without an
+// ordinal. It is called on the goroutine of a capture, which has packets only
+// after all outputs are open.
+func (o *outputs) tell(body event.Body) {
+	o.events.Event(&event.Event{Time: time.Now(), View: event.Wire, Body: body})
 }
 
 // A nopCloser leaves the standard output open.
@@ -127,10 +152,7 @@ func (o *outputs) keyLog() synscope.KeyLog {
 func (o *outputs) close() error {
 	var errs []error
 	if o.events != nil {
-		errs = append(errs, o.events.Close())
-	}
-	if o.ladder != nil {
-		errs = append(errs, o.ladder.Flush())
+		errs = append(errs, o.events.Close(), o.writer.finish())
 	}
 	if o.file != nil {
 		errs = append(errs, o.file.Close())

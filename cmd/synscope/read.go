@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +12,7 @@ import (
 
 	"synscope/event"
 	"synscope/internal/config"
-	"synscope/internal/jsonlines"
-	"synscope/internal/ladder"
+	"synscope/internal/filter"
 	"synscope/internal/trace"
 )
 
@@ -40,6 +38,7 @@ func newReadCommand() *cobra.Command {
 	f.StringVar(&r.events, "events", "-", "`FILE` to write events to; - is the standard output")
 	f.StringVar(&r.format, "format", "", "how events are written: `ladder|json` (default json with --events, else ladder)")
 	f.BoolVar(&r.explain, "explain", false, "say for each step of the ladder what it is for")
+	f.StringVar(&r.filter, "filter", "", "tell only the events that match a CEL `EXPRESSION` over them and their connection")
 	f.Uint64Var(&r.conn, "conn", 0, "tell only the connection with this `ID`")
 	f.BoolVar(&r.follow, "follow", false, "go on when the last file grows, until interrupted")
 	return cmd
@@ -48,9 +47,9 @@ func newReadCommand() *cobra.Command {
 // A reading is one run of read.
 type reading struct {
 	recording
-	events, format string
-	explain        bool
-	conn           uint64
+	events, format, filter string
+	explain                bool
+	conn                   uint64
 }
 
 func (r *reading) run(ctx context.Context) error {
@@ -59,17 +58,45 @@ func (r *reading) run(ctx context.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	out, err := r.openOutput()
+	format, err := r.outputFormat()
 	if err != nil {
 		return err
 	}
+	var match *filter.Filter
+	if r.filter != "" {
+		if match, err = filter.Compile(r.filter); err != nil {
+			return usageError{fmt.Errorf("--filter: %w", err)}
+		}
+	}
+	w, file, err := openEvents(r.events, os.O_TRUNC, r.stdout)
+	if err != nil {
+		return err
+	}
+	out := newEventWriter(w, format, r.explain, match, nil)
 	var sink trace.Sink = out
 	if r.conn != 0 {
 		sink = oneConn{r.conn, out}
 	}
 	r.flush = out.flush
 	err = r.play(ctx, sink)
-	return errors.Join(out.close(), err)
+	err = errors.Join(out.finish(), err)
+	if file != nil {
+		err = errors.Join(file.Close(), err)
+	}
+	return err
+}
+
+// outputFormat is what was asked for, or what suits where the events go.
+func (r *reading) outputFormat() (config.Format, error) {
+	switch f := config.Format(r.format); {
+	case f == config.FormatLadder, f == config.FormatJSON:
+		return f, nil
+	case f != "":
+		return "", usageError{fmt.Errorf("--format: want ladder or json, not %q", r.format)}
+	case r.events != "-":
+		return config.FormatJSON, nil
+	}
+	return config.FormatLadder, nil
 }
 
 // oneConn is a sink for the events of one connection.
@@ -82,41 +109,4 @@ func (o oneConn) Event(e *event.Event) {
 	if e.Conn == o.id {
 		o.next.Event(e)
 	}
-}
-
-// A textOutput is where events are written as they come, as text.
-type textOutput struct {
-	trace.Sink
-	flush func() error // writes what is whole
-	close func() error // writes what is left
-}
-
-// openOutput opens where the events go. Nothing is written to it yet.
-func (r *reading) openOutput() (*textOutput, error) {
-	format := r.format
-	switch {
-	case format == "" && r.events != "-":
-		format = string(config.FormatJSON)
-	case format == "":
-		format = string(config.FormatLadder)
-	case format != string(config.FormatLadder) && format != string(config.FormatJSON):
-		return nil, usageError{fmt.Errorf("--format: want ladder or json, not %q", format)}
-	}
-	w, closeFile := r.stdout, func() error { return nil }
-	if r.events != "-" {
-		f, err := os.OpenFile(r.events, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
-		if err != nil {
-			return nil, hinted{fmt.Errorf("events %s: %w", r.events, reason(err)), "give a file in a directory that you can write to, or - for the standard output"}
-		}
-		w, closeFile = f, f.Close
-	}
-	if format == string(config.FormatJSON) {
-		j := jsonlines.NewWriter(w, nil)
-		return &textOutput{Sink: j, flush: j.Flush, close: func() error { return errors.Join(j.Flush(), closeFile()) }}, nil
-	}
-	b := bufio.NewWriterSize(w, 64<<10)
-	l := ladder.NewWriter(b, ladderOptions(w, r.explain))
-	return &textOutput{Sink: l, flush: b.Flush, close: func() error {
-		return errors.Join(l.Flush(), b.Flush(), closeFile())
-	}}, nil
 }

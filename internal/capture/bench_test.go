@@ -58,3 +58,32 @@ func BenchmarkReader(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHostileFragments are fragments that are meant to cost. However many
+// come, one costs no more than what it may hold.
+func BenchmarkHostileFragments(b *testing.B) {
+	payload := make([]byte, fragmentUnit)
+	for _, bench := range []struct {
+		name string
+		ip   func(i int) []byte
+	}{
+		{"in order", func(i int) []byte { return packet4(uint16(i>>12), moreFragments|uint16(i&0xfff), payload) }},
+		{"in reverse", func(i int) []byte { return packet4(uint16(i>>12), moreFragments|uint16(0xfff-i&0xfff), payload) }},
+		{"the same", func(int) []byte { return packet4(1, moreFragments, payload) }},
+		{"of a new datagram each", func(i int) []byte { return packet4(uint16(i), moreFragments, payload) }},
+		{"far into a new datagram each", func(i int) []byte { return packet4(uint16(i), moreFragments|0x1f00, payload) }},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			var fragments [1 << 16]*fragment
+			for i := range fragments {
+				ip := bench.ip(i)
+				fragments[i], _ = parseFragment(ip, len(ip), 0)
+			}
+			var r reassembler
+			b.ReportAllocs()
+			for n := uint64(1); b.Loop(); n++ {
+				r.add(fragments[n%uint64(len(fragments))], at, n)
+			}
+		})
+	}
+}

@@ -125,6 +125,8 @@ func TestGzip(t *testing.T) {
 				t.Errorf("%s, %d bytes: %v, want damage", name, n, err)
 			}
 		}
+		_, _, err := readAll(t, append([]byte(gzipMagic), "\x00\x00\x00\x00\x00\x00\x00\xff"...))
+		wantDamage(t, err, 0, "reading the magic number: flate: corrupt input")
 		wrong := set(zipped, len(zipped)-8, ^zipped[len(zipped)-8])
 		items, _, err := readAll(t, wrong)
 		if len(items) != len(want) {

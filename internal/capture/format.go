@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"unicode/utf8"
@@ -36,9 +35,9 @@ func (e *FormatError) Error() string {
 // open returns the window on the capture in r, decompressed, and its magic.
 func open(r io.Reader, name string) (in *input, magic uint32, err error) {
 	window := bufio.NewReaderSize(r, maxBlock)
-	start, err := beginning(window, name)
+	start, err := beginning(window)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, fmt.Errorf("%s: %w", name, err)
 	}
 	zipped := bytes.HasPrefix(start, []byte(gzipMagic))
 	if zipped {
@@ -47,8 +46,8 @@ func open(r io.Reader, name string) (in *input, magic uint32, err error) {
 			return nil, 0, &DamageError{File: name, Err: cut(err, "gzip header", int64(len(start)), int64(len(start)))}
 		}
 		window = bufio.NewReaderSize(unzip, maxBlock)
-		if start, err = beginning(window, name); err != nil {
-			return nil, 0, err
+		if start, err = beginning(window); err != nil {
+			return nil, 0, &DamageError{File: name, Err: cut(err, "magic number", int64(len(start)), 4)}
 		}
 	}
 	in = &input{name: name, window: window}
@@ -67,18 +66,16 @@ func open(r io.Reader, name string) (in *input, magic uint32, err error) {
 
 // beginning returns some bytes that a file begins with: at least the four that
 // tell a capture, unless the file is shorter.
-func beginning(window *bufio.Reader, name string) ([]byte, error) {
+func beginning(window *bufio.Reader) ([]byte, error) {
 	start, err := window.Peek(4)
-	switch {
-	case err == nil:
+	if err == nil {
 		// No more is asked for: a pipe may not have it yet.
 		return window.Peek(min(window.Buffered(), 64))
-	case errors.Is(err, io.EOF):
-		return start, nil
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, &DamageError{File: name, Err: cut(err, "magic number", int64(len(start)), 4)}
 	}
-	return nil, fmt.Errorf("%s: %w", name, err)
+	if err == io.EOF {
+		err = nil
+	}
+	return start, err
 }
 
 // signatures are the beginnings of files that may be taken for captures.

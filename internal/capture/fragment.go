@@ -156,10 +156,14 @@ func (f *fragment) firstHeader() fragmentHeader {
 	return fragmentHeader{version: f.key.version, bytes: slices.Clone(f.header), nextAt: f.nextAt, next: f.next}
 }
 
-// whole appends to b the datagram that data makes, behind the header of the
-// fragment that came at its beginning. It returns nil if that is too long.
-func (h *fragmentHeader) whole(b, data []byte) []byte {
-	b = append(append(b, h.bytes...), data...)
+// whole appends to b the datagram that the pieces of data make, behind the
+// header of the fragment that came at its beginning. It returns nil if that is
+// too long.
+func (h *fragmentHeader) whole(b []byte, data [][]byte) []byte {
+	b = append(b, h.bytes...)
+	for _, piece := range data {
+		b = append(b, piece...)
+	}
 	if h.version == ipv4 {
 		if len(b) > maxDatagram {
 			return nil

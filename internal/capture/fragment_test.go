@@ -287,6 +287,17 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// allocated returns what a datagram holds.
+func (d *datagram) allocated() int {
+	n := cap(d.header.bytes)
+	for _, page := range d.pages {
+		if page != nil {
+			n += pageLen
+		}
+	}
+	return n
+}
+
 // More than may wait drive out the oldest, which is told; the memory they hold
 // is counted right, to the last byte.
 func TestEviction(t *testing.T) {
@@ -297,8 +308,8 @@ func TestEviction(t *testing.T) {
 		many      int
 		wantBytes int // at most
 	}{
-		{"many", func(id uint32) []byte { return part6(id, udp(92), 48, 56) }, maxWaiting, maxWaiting * 256},
-		{"large", func(id uint32) []byte { return part6(id, long, 64000, 64008) }, 0, maxWaitingBytes},
+		{"many", func(id uint32) []byte { return part6(id, udp(92), 48, 56) }, maxWaiting, maxWaiting * pageLen},
+		{"large", func(id uint32) []byte { return part6(id, long, 56000, 64000) }, 0, maxWaitingBytes},
 	} {
 		var r reassembler
 		evicted := uint64(0)
@@ -318,7 +329,7 @@ func TestEviction(t *testing.T) {
 		}
 		held := 0
 		for _, d := range r.datagrams {
-			held += cap(d.data) + cap(d.header.bytes)
+			held += d.allocated()
 		}
 		if held != r.bytes || held > tt.wantBytes || r.oldest.Len() != len(r.datagrams) {
 			t.Errorf("%s: %d bytes held, %d counted, at most %d wanted", tt.name, held, r.bytes, tt.wantBytes)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"reflect"
 	"testing"
 	"testing/iotest"
@@ -68,7 +69,7 @@ func bounded(t *testing.T, r *Reader) {
 	f := &r.fragments
 	held := 0
 	for _, d := range f.datagrams {
-		held += cap(d.data) + cap(d.header.bytes)
+		held += d.allocated()
 	}
 	if held != f.bytes || held > maxWaitingBytes || len(f.datagrams) > maxWaiting || f.oldest.Len() != len(f.datagrams) {
 		t.Fatalf("%d bytes held in %d datagrams, counted %d and %d", held, len(f.datagrams), f.bytes, f.oldest.Len())
@@ -85,10 +86,11 @@ func bounded(t *testing.T, r *Reader) {
 // the same.
 func fuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte, cut int) {
-		whole, wholeErr := check(t, bytes.NewReader(file), len(file))
 		if bytes.HasPrefix(file, []byte(gzipMagic)) {
-			return // offsets are in what is decompressed
+			check(t, bytes.NewReader(file), math.MaxInt) // offsets are in what is decompressed
+			return
 		}
+		whole, wholeErr := check(t, bytes.NewReader(file), len(file))
 		pieces, err := check(t, iotest.HalfReader(bytes.NewReader(file)), len(file))
 		if diff := cmp.Diff(whole, pieces); diff != "" || wholeErr.Error() != err.Error() {
 			t.Errorf("whole it ends with %v, in pieces with %v (-whole +pieces):\n%s", wholeErr, err, diff)
@@ -139,23 +141,23 @@ func FuzzFormats(f *testing.F) {
 		}
 		fraction %= 1e6
 		n := uint32(len(data)) + uint32(more)
-		var want []Item
-		for i, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		time := uint64(seconds)*1e6 + uint64(fraction)
+		var files [][]byte
+		for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 			micro := newRecords(order, magicMicrosecond, uint32(linkType)).cut(seconds, fraction, data, int(n))
-			nano := newRecords(order, magicNanosecond, uint32(linkType)).cut(seconds, fraction*1000, data, int(n))
-			at := uint64(seconds)*1e6 + uint64(fraction)
-			enhanced := (&blocks{order: order}).section().iface(linkType, 0)
-			enhanced.block(blockEnhancedPacket, enhanced.u32(0, uint32(at>>32), uint32(at), uint32(len(data)), n), data)
-			old := (&blocks{order: order}).section().iface(linkType, 0)
-			old.block(blockPacket, old.u32(0, uint32(at>>32), uint32(at), uint32(len(data)), n), data)
-			for j, file := range [][]byte{micro.b, nano.b, enhanced.b, old.b, zip(enhanced.b)} {
-				items, err := check(t, bytes.NewReader(file), len(file))
-				if i+j == 0 {
-					want = items
-				}
-				if diff := cmp.Diff(want, items); diff != "" || err != io.EOF || len(items) != 1 {
-					t.Errorf("format %d, %v: %v (-first +this):\n%s", j, order, err, diff)
-				}
+			ng := (&blocks{order: order}).section().iface(linkType, 0)
+			ng.block(blockEnhancedPacket, ng.u32(0, uint32(time>>32), uint32(time), uint32(len(data)), n), data)
+			files = append(files, micro.b, ng.b)
+		}
+		nano := newRecords(binary.BigEndian, magicNanosecond, uint32(linkType)).cut(seconds, fraction*1000, data, int(n))
+		var want []Item
+		for i, file := range append(files, nano.b) {
+			items, err := check(t, bytes.NewReader(file), len(file))
+			if i == 0 {
+				want = items
+			}
+			if !cmp.Equal(want, items) || err != io.EOF || len(items) != 1 {
+				t.Errorf("file %d: %+v, %v, in the first %+v", i, items, err, want)
 			}
 		}
 	})
@@ -237,7 +239,7 @@ func FuzzFragments(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r Reader // for bounded
 		naive := make(map[datagramKey]*naiveDatagram)
-		for number := uint64(1); len(b) >= 4; number, b = number+1, b[4:] {
+		for number := uint64(1); len(b) >= 4 && number < 200; number, b = number+1, b[4:] {
 			ip := fuzzFragment(b)
 			fragment, skipped := parseFragment(ip, len(ip), 0)
 			if fragment == nil {

@@ -82,7 +82,8 @@ type Reader struct {
 // NewReader returns a reader of the capture in r, which is named name in
 // errors. It reads the beginning of r to tell the format: the error is a
 // *FormatError if it is none that is read, saying what it is instead, and a
-// *DamageError if the file ends within its header. The caller closes r.
+// *DamageError if the file ends, or cannot be decompressed, within its header.
+// The caller closes r.
 func NewReader(r io.Reader, name string) (*Reader, error) {
 	in, magic, err := open(r, name)
 	if err != nil {

@@ -13,6 +13,9 @@ const (
 	maxWaiting = 4096
 	// maxWaitingBytes bounds their data and headers, as allocated.
 	maxWaitingBytes = 16 << 20
+	// pageLen is how much is allocated at once for data, so that a fragment at
+	// the end of a datagram does not take the room of all before it.
+	pageLen = 2048
 	// maxAge is how long a datagram waits after its first fragment, by the
 	// times in the file: RFC 1122, section 3.3.2, and RFC 8200, section 4.5.
 	maxAge = 60 * time.Second
@@ -48,7 +51,9 @@ type datagram struct {
 	began    time.Time // of its first fragment to come
 	number   uint64
 	header   fragmentHeader // its bytes are nil until the first fragment is there
-	data     []byte         // up to the furthest fragment so far
+	pages    [(maxDatagram + 1) / pageLen]*[pageLen]byte
+	held     int // bytes of pages and header
+	reach    int // the end of the furthest fragment so far
 	have     [(maxDatagram/fragmentUnit + 1) / 64]uint64
 	units    int  // bits set in have
 	length   int  // of all data, -1 until the last fragment is there
@@ -71,7 +76,7 @@ func (r *reassembler) waiting() int {
 func (r *reassembler) add(f *fragment, at time.Time, number uint64) (ip []byte, skipped string) {
 	if f.atomic() {
 		h := f.firstHeader()
-		return r.complete(&h, f.data)
+		return r.complete(&h, [][]byte{f.data})
 	}
 	r.expire(at, number)
 	d := r.datagram(f, at, number)
@@ -79,9 +84,9 @@ func (r *reassembler) add(f *fragment, at time.Time, number uint64) (ip []byte, 
 		r.stats.Refused++
 		return nil, fragmentOfDropped
 	}
-	before := cap(d.data) + cap(d.header.bytes)
+	before := d.held
 	skipped = d.place(f)
-	r.bytes += cap(d.data) + cap(d.header.bytes) - before
+	r.bytes += d.held - before
 	switch skipped {
 	case fragmentDuplicate:
 		r.stats.Repeated++
@@ -97,13 +102,13 @@ func (r *reassembler) add(f *fragment, at time.Time, number uint64) (ip []byte, 
 			return nil, r.evict(d)
 		}
 		r.remove(d)
-		return r.complete(&d.header, d.data)
+		return r.complete(&d.header, d.data())
 	}
 	return nil, skipped
 }
 
 // complete puts header and data together.
-func (r *reassembler) complete(h *fragmentHeader, data []byte) (ip []byte, skipped string) {
+func (r *reassembler) complete(h *fragmentHeader, data [][]byte) (ip []byte, skipped string) {
 	ip = h.whole(r.whole[:0], data)
 	if ip == nil {
 		r.stats.TooLong++
@@ -172,13 +177,13 @@ func (r *reassembler) evict(d *datagram) (skipped string) {
 func (r *reassembler) remove(d *datagram) {
 	delete(r.datagrams, d.key)
 	r.oldest.Remove(d.element)
-	r.bytes -= cap(d.data) + cap(d.header.bytes)
+	r.bytes -= d.held
 }
 
 // poison drops a datagram's data, and keeps it to drop what still comes.
 func (r *reassembler) poison(d *datagram) {
-	r.bytes -= cap(d.data) + cap(d.header.bytes)
-	d.data, d.header.bytes, d.poisoned = nil, nil, true
+	r.bytes -= d.held
+	*d = datagram{key: d.key, element: d.element, began: d.began, number: d.number, poisoned: true}
 }
 
 // isWhole reports whether all fragments are there.
@@ -189,24 +194,44 @@ func (d *datagram) isWhole() bool {
 // unitsIn returns how many units n bytes take.
 func unitsIn(n int) int { return (n + fragmentUnit - 1) / fragmentUnit }
 
+// unit returns the room for a unit, and makes it if there is none.
+func (d *datagram) unit(u int) []byte {
+	at := u * fragmentUnit
+	page := &d.pages[at/pageLen]
+	if *page == nil {
+		*page = new([pageLen]byte)
+		d.held += pageLen
+	}
+	return (*page)[at%pageLen:][:fragmentUnit]
+}
+
+// data returns what a whole datagram holds, in pieces.
+func (d *datagram) data() (pieces [][]byte) {
+	for at := 0; at < d.length; at += pageLen {
+		pieces = append(pieces, d.pages[at/pageLen][:min(pageLen, d.length-at)])
+	}
+	return pieces
+}
+
 // place puts a fragment into the datagram. Of bytes that came before, the
 // first to come are kept.
 func (d *datagram) place(f *fragment) (skipped string) {
 	end := f.offset + len(f.data)
 	last := d.length >= 0
-	if last && end > d.length || !f.more && (last && end != d.length || len(d.data) > end) {
+	if last && end > d.length || !f.more && (last && end != d.length || d.reach > end) {
 		return fragmentConflict
 	}
 	first, units := f.offset/fragmentUnit, unitsIn(len(f.data))
-	present := 0
+	present, same := 0, true
 	for u := first; u < first+units; u++ {
-		present += int(d.have[u/64] >> (u % 64) & 1)
-	}
-	if f.key.version == ipv6 && present > 0 {
-		// An exact duplicate is no overlap (RFC 8200, section 4.5).
-		if present < units || !bytes.Equal(d.data[f.offset:end], f.data) {
-			return fragmentOverlap
+		if d.has(u) {
+			present++
+			same = same && bytes.HasPrefix(d.unit(u), f.unit(u))
 		}
+	}
+	// An exact duplicate is no overlap (RFC 8200, section 4.5).
+	if f.key.version == ipv6 && present > 0 && (present < units || !same) {
+		return fragmentOverlap
 	}
 	if present == units && (f.more || last) {
 		return fragmentDuplicate
@@ -216,17 +241,24 @@ func (d *datagram) place(f *fragment) (skipped string) {
 	}
 	if f.offset == 0 && d.header.bytes == nil {
 		d.header = f.firstHeader()
+		d.held += cap(d.header.bytes)
 	}
-	if end > len(d.data) {
-		d.data = append(d.data, make([]byte, end-len(d.data))...)
-	}
+	d.reach = max(d.reach, end)
 	for u := first; u < first+units; u++ {
-		if d.have[u/64]>>(u%64)&1 == 0 {
-			at := u * fragmentUnit
-			copy(d.data[at:min(at+fragmentUnit, end)], f.data[at-f.offset:])
+		if !d.has(u) {
+			copy(d.unit(u), f.unit(u))
 			d.have[u/64] |= 1 << (u % 64)
 			d.units++
 		}
 	}
 	return ""
+}
+
+// has reports whether a unit has come.
+func (d *datagram) has(u int) bool { return d.have[u/64]>>(u%64)&1 != 0 }
+
+// unit returns what the fragment has of a unit, which it has.
+func (f *fragment) unit(u int) []byte {
+	b := f.data[u*fragmentUnit-f.offset:]
+	return b[:min(len(b), fragmentUnit)]
 }

@@ -42,6 +42,9 @@ type TUN struct {
 type Output struct {
 	Events string `yaml:"events"` // a file, or "-" for the standard output
 	Format Format `yaml:"format"`
+	// Filter is an expression that events have to match, empty for all. It
+	// is compiled by who uses it: see docs/filter.md.
+	Filter string `yaml:"filter"`
 	KeyLog string `yaml:"keylog"` // RFC 9850; empty: none
 	// PCAP is a new file for the packets with their secrets, or "-" for the
 	// standard output; empty: none. SnapLen is how many bytes of each are

@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"synscope/internal/nearest"
 )
 
 const (
@@ -224,7 +226,7 @@ func (d *decoder) mapping(node ast.Node, v reflect.Value, key string) {
 		name := it.Key().GetToken().Value
 		i, ok := fields[name]
 		if !ok {
-			d.fail(it.Key(), key, "unknown key "+quote(name), suggest(name, names))
+			d.fail(it.Key(), key, "unknown key "+quote(name), nearest.Suggest(name, names))
 			continue
 		}
 		d.decode(it.Value(), v.Field(i), strings.TrimPrefix(key+"."+name, "."))

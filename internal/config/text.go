@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"synscope/internal/nearest"
 )
 
 // A valueError says what a value should have been. It does not repeat the
@@ -96,7 +98,7 @@ func setName[T comparable](v *T, text, want string, values ...T) error {
 	if len(names) <= 4 {
 		return &valueError{want: want + " (" + strings.Join(names, ", ") + ")"}
 	}
-	return &valueError{want: want, hint: suggest(text, names)}
+	return &valueError{want: want, hint: nearest.Suggest(text, names)}
 }
 
 // text is the inverse of setText; a list is joined by commas.

@@ -169,14 +169,14 @@ service: echo
 tun: {name: syn1, addresses: 10.9.0.1/16, mtu: 9000, offload: false}
 user: daemon
 state_dir: /srv
-output: {events: e.json, format: json, keylog: k.txt, pcap: c.pcapng, snap_len: 200, pcap_size: 1000000, pcap_age: 1h, pcap_files: 3}
+output: {events: e.json, format: json, filter: "true", keylog: k.txt, pcap: c.pcapng, snap_len: 200, pcap_size: 1000000, pcap_age: 1h, pcap_files: 3}
 `)
 	err := old.Reloadable(next)
 	var restart *RestartError
 	if !errors.As(err, &restart) {
 		t.Fatalf("got %v, want a RestartError", err)
 	}
-	want := "tun.name, tun.addresses, tun.mtu, tun.offload, state_dir, user, output.events, output.format, output.keylog, " +
+	want := "tun.name, tun.addresses, tun.mtu, tun.offload, state_dir, user, output.events, output.format, output.filter, output.keylog, " +
 		"output.pcap, output.snap_len, output.pcap_size, output.pcap_age, output.pcap_files"
 	if got := strings.Join(restart.Keys, ", "); got != want {
 		t.Errorf("keys %s\nwant %s", got, want)

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -149,4 +150,24 @@ func TestWriteError(t *testing.T) {
 	if len(told) != 1 {
 		t.Errorf("told %v, want one error", told)
 	}
+}
+
+// What is read of a key log is written as it was read, up to the case of its
+// digits.
+func FuzzKeyLog(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text string) {
+		for line := range strings.Lines(text) {
+			s, ok, err := tlswire.ParseKeyLogLine(line)
+			if !ok || err != nil {
+				continue
+			}
+			written := string(Append(nil, s))
+			if !strings.EqualFold(written, strings.TrimRight(line, "\r\n")+"\n") {
+				t.Errorf("%q is written as %q", line, written)
+			}
+			if again, ok, err := tlswire.ParseKeyLogLine(written); !ok || err != nil || !reflect.DeepEqual(again, s) {
+				t.Errorf("%q is read again as %+v, %v", written, again, err)
+			}
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"synscope/event"
+	"synscope/internal/typeset"
 )
 
 // The columns: a mark, the time, the client's states, a lifeline, what passes
@@ -50,7 +51,7 @@ func newPrinter(o Options) *printer {
 }
 
 // escape makes text of someone else's safe, and bounds it.
-func (p *printer) escape(s string) string { return escape(s, maxText, p.Unicode) }
+func (p *printer) escape(s string) string { return typeset.Escape(s, typeset.MaxText, p.Unicode) }
 
 // text is the width of what stands between the lifelines, margins taken off.
 func (p *printer) text() int { return p.inner - p.indent - p.indent/2 }
@@ -96,12 +97,12 @@ func (p *printer) row(r row) {
 	case event.Server:
 		end.text = p.fromServer
 	}
-	l := line{mark, {padLeft(r.time, timeWidth) + " ", faint},
-		{padLeft(cut(r.left.text, stateWidth), stateWidth) + " ", r.left.style}, begin}
+	l := line{mark, {typeset.PadLeft(r.time, timeWidth) + " ", faint},
+		{typeset.PadLeft(typeset.Cut(r.left.text, stateWidth), stateWidth) + " ", r.left.style}, begin}
 	in := r.inner.cut(p.inner)
 	l = append(l, in...)
 	l = l.add(strings.Repeat(" ", p.inner-in.columns()), plain)
-	l = append(l, end, span{" " + cut(r.right.text, stateWidth), r.right.style})
+	l = append(l, end, span{" " + typeset.Cut(r.right.text, stateWidth), r.right.style})
 	p.print(l)
 	p.blank = r.time == "" && len(r.inner) == 0 && r.left.text == "" && r.right.text == ""
 }
@@ -112,10 +113,6 @@ func (p *printer) gap() {
 		p.row(row{})
 	}
 }
-
-func padLeft(s string, n int) string { return strings.Repeat(" ", max(n-columns(s), 0)) + s }
-
-func padRight(s string, n int) string { return s + strings.Repeat(" ", max(n-columns(s), 0)) }
 
 // rows draws lines between the lifelines, and the states beside them, the first
 // at the first line.
@@ -137,10 +134,10 @@ func (p *printer) state(ss []state, i int) span {
 		return span{}
 	}
 	s := ss[i]
-	name := escape(s.name, stateWidth, false)
+	name := typeset.Escape(s.name, stateWidth, false)
 	switch {
 	case s.wireOnly:
-		return span{cut(name, stateWidth-1) + "?", stateTCP}
+		return span{typeset.Cut(name, stateWidth-1) + "?", stateTCP}
 	case s.tls && s.name == string(event.TLSFailed):
 		return span{"TLS " + name, warning}
 	case s.tls && s.name == string(event.TLSClosed):
@@ -162,7 +159,7 @@ func (p *printer) ladder() {
 		if p.apart(before, s) {
 			p.gap()
 		}
-		t := stamp(s.t)
+		t := typeset.Stamp(s.t)
 		if s.t == was && s.arrow {
 			t = "" // the same moment
 		}
@@ -212,7 +209,7 @@ func (p *printer) noteStep(s *step, t string) {
 		}
 	}
 	var lines []line
-	for _, l := range wrap(p.escape(note), p.text()) {
+	for _, l := range typeset.Wrap(p.escape(note), p.text()) {
 		lines = append(lines, line{{strings.Repeat(" ", p.indent), plain}, {l, st}})
 	}
 	p.rows(row{marked: s.marked, time: t}, lines, s.states)
@@ -227,7 +224,7 @@ func (p *printer) arrowStep(s *step, t string) {
 		lines = append(lines, append(styled(strings.Repeat(" ", p.indent+2), plain), l...))
 	}
 	if s.dying != "" {
-		for _, l := range wrap(s.from.Peer().String()+" ignored it: "+p.escape(s.dying), p.text()-2) {
+		for _, l := range typeset.Wrap(s.from.Peer().String()+" ignored it: "+p.escape(s.dying), p.text()-2) {
 			lines = append(lines, styled(strings.Repeat(" ", p.indent+2)+l, warning))
 		}
 	}
@@ -276,7 +273,7 @@ func (p *printer) splitLabel(s *step, label []span) (line, []line) {
 		default:
 			sep = ", "
 		}
-		if len(l) > 0 && l.columns()+len(sep)+columns(x.text) > width {
+		if len(l) > 0 && l.columns()+len(sep)+typeset.Columns(x.text) > width {
 			lines = append(lines, l)
 			l, sep, width = nil, "", p.text()-2
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"synscope/event"
+	"synscope/internal/typeset"
 )
 
 // header writes who talks with whom and what came of it, then the columns'
@@ -15,29 +16,29 @@ func (p *printer) header() {
 	id := fmt.Sprintf("#%d", p.conn)
 	who := id + "  " + p.peers()
 	what, st := p.outcome()
-	if columns(who)+3+columns(what) <= p.Width {
-		p.print(line{{who, strong}, {strings.Repeat(" ", p.Width-columns(who)-columns(what)), plain}, {what, st}})
+	if typeset.Columns(who)+3+typeset.Columns(what) <= p.Width {
+		p.print(line{{who, strong}, {strings.Repeat(" ", p.Width-typeset.Columns(who)-typeset.Columns(what)), plain}, {what, st}})
 	} else {
-		hang := strings.Repeat(" ", columns(id)+2)
-		for i, w := range wrap(strings.TrimPrefix(who, id), p.Width-columns(hang)) {
+		hang := strings.Repeat(" ", typeset.Columns(id)+2)
+		for i, w := range typeset.Wrap(strings.TrimPrefix(who, id), p.Width-typeset.Columns(hang)) {
 			p.print(line{{map[bool]string{true: id + "  ", false: hang}[i == 0] + w, strong}})
 		}
-		for _, w := range wrap(what, p.Width-columns(hang)) {
+		for _, w := range typeset.Wrap(what, p.Width-typeset.Columns(hang)) {
 			p.print(line{{hang + w, st}})
 		}
 	}
 	p.print(nil)
 	title := p.title()
-	pad := (p.inner + 2 - columns(title)) / 2
-	p.print(line{{" " + padLeft("ms", timeWidth) + " " + padLeft("client", stateWidth) + " ", strong},
-		{padRight(strings.Repeat(" ", pad)+title, p.inner+2), faint}, {" server", strong}})
+	pad := (p.inner + 2 - typeset.Columns(title)) / 2
+	p.print(line{{" " + typeset.PadLeft("ms", timeWidth) + " " + typeset.PadLeft("client", stateWidth) + " ", strong},
+		{typeset.PadRight(strings.Repeat(" ", pad)+title, p.inner+2), faint}, {" server", strong}})
 }
 
 // peers names the two ends of the connection, as far as they are known.
 func (p *printer) peers() string {
 	name := ""
 	if p.hello != nil {
-		name = escape(p.hello.ServerName, 64, p.Unicode)
+		name = typeset.Escape(p.hello.ServerName, 64, p.Unicode)
 	}
 	switch {
 	case p.open == nil && name == "":
@@ -55,12 +56,12 @@ func (p *printer) peers() string {
 func (p *printer) title() string {
 	ds := []string{p.start.Format("2006-01-02 15:04:05.000")}
 	if p.open != nil && p.open.Device != "" {
-		ds = append(ds, "on "+escape(p.open.Device, 16, false))
+		ds = append(ds, "on "+typeset.Escape(p.open.Device, 16, false))
 	}
 	if p.open != nil && p.open.Scenario != "" {
-		ds = append(ds, "scenario "+escape(p.open.Scenario, 32, false))
+		ds = append(ds, "scenario "+typeset.Escape(p.open.Scenario, 32, false))
 	}
-	return cut(strings.Join(ds, ", "), p.inner)
+	return typeset.Cut(strings.Join(ds, ", "), p.inner)
 }
 
 // outcome says in a line what came of the connection.
@@ -69,7 +70,7 @@ func (p *printer) outcome() (string, style) {
 	case p.established != nil:
 		return p.session(), good
 	case p.failed != nil:
-		return "TLS failed after " + duration(p.failedAt), failure
+		return "TLS failed after " + typeset.Duration(p.failedAt), failure
 	case p.close != nil && p.close.How == "refused":
 		return "refused", failure
 	case p.close != nil && p.close.How == "dropped":
@@ -100,7 +101,7 @@ func (p *printer) session() string {
 		ds = append(ds, e.Group.String())
 	}
 	if e.ALPN != "" {
-		ds = append(ds, escape(e.ALPN, 16, p.Unicode))
+		ds = append(ds, typeset.Escape(e.ALPN, 16, p.Unicode))
 	}
 	if e.HelloRetry {
 		ds = append(ds, "hello retry")
@@ -119,7 +120,7 @@ func (p *printer) session() string {
 	} else {
 		ds = append(ds, "not resumed")
 	}
-	return strings.Join(append(ds, duration(p.setUp)), ", ")
+	return strings.Join(append(ds, typeset.Duration(p.setUp)), ", ")
 }
 
 // footer writes what the whole adds up to; on failure the finding and the hint
@@ -149,10 +150,10 @@ func (p *printer) remark(label, s string) {
 	if s == "" {
 		return
 	}
-	for i, w := range wrap(s, p.Width-remarkWidth) {
+	for i, w := range typeset.Wrap(s, p.Width-remarkWidth) {
 		l := strings.Repeat(" ", remarkWidth)
 		if i == 0 {
-			l = padRight("  "+label, remarkWidth)
+			l = typeset.PadRight("  "+label, remarkWidth)
 		}
 		p.print(line{{l, faint}, {w, plain}})
 	}
@@ -161,7 +162,7 @@ func (p *printer) remark(label, s string) {
 func (p *printer) ending() string {
 	c := p.close
 	if c == nil {
-		return "not yet: last event after " + duration(p.last)
+		return "not yet: last event after " + typeset.Duration(p.last)
 	}
 	var s string
 	switch c.How {
@@ -193,7 +194,7 @@ func (p *printer) ending() string {
 	if c.TLSCutShort {
 		s += ", without close_notify: nothing proves that all data arrived"
 	}
-	return s + "; " + duration(c.Duration) + " in all"
+	return s + "; " + typeset.Duration(c.Duration) + " in all"
 }
 
 func by(s event.Side) string {
@@ -204,15 +205,15 @@ func by(s event.Side) string {
 }
 
 func (p *printer) traffic(c *event.Close) string {
-	s := fmt.Sprintf("client %s, server %s, %s", size(c.BytesClient), size(c.BytesServer), count(c.SegmentsSeen, "segment"))
+	s := fmt.Sprintf("client %s, server %s, %s", size(c.BytesClient), size(c.BytesServer), typeset.Count(c.SegmentsSeen, "segment"))
 	if c.RTT > 0 {
-		s += ", round trip " + duration(c.RTT)
+		s += ", round trip " + typeset.Duration(c.RTT)
 	}
 	if c.Retransmits > 0 {
-		s += ", " + count(c.Retransmits, "retransmission")
+		s += ", " + typeset.Count(c.Retransmits, "retransmission")
 	}
 	if c.OutOfOrder > 0 {
-		s += ", " + thousands(c.OutOfOrder) + " out of order"
+		s += ", " + typeset.Thousands(c.OutOfOrder) + " out of order"
 	}
 	return s
 }
@@ -249,7 +250,7 @@ func (p *printer) bars(c *event.Close) {
 		if shown == 1 {
 			n = 0 // nothing to compare it with
 		}
-		p.print(line{{padRight(label, remarkWidth), faint}, {padRight(x.name, 24) + padLeft(duration(x.d), 10) + "  ", plain},
+		p.print(line{{typeset.PadRight(label, remarkWidth), faint}, {typeset.PadRight(x.name, 24) + typeset.PadLeft(typeset.Duration(x.d), 10) + "  ", plain},
 			{strings.Repeat(p.bar, n), faint}})
 		label = ""
 	}
@@ -259,10 +260,10 @@ func (p *printer) bars(c *event.Close) {
 func (p *printer) notes() string {
 	var ds []string
 	if p.hidden > 0 {
-		ds = append(ds, count(p.hidden, "confirmation")+" by crypto/tls not drawn")
+		ds = append(ds, typeset.Count(p.hidden, "confirmation")+" by crypto/tls not drawn")
 	}
 	if p.ignored > 0 {
-		ds = append(ds, count(p.ignored, "event")+" of an unknown kind or side not drawn")
+		ds = append(ds, typeset.Count(p.ignored, "event")+" of an unknown kind or side not drawn")
 	}
 	if p.offloaded {
 		ds = append(ds, "\"as n\": a super-packet, n segments on a real wire")
@@ -302,8 +303,8 @@ func (p *printer) finding() {
 	}
 	p.print(nil)
 	write := func(label, s string, st style) {
-		for _, w := range wrap(p.escape(s), p.Width-remarkWidth) {
-			p.print(line{{padRight(label, remarkWidth), st}, {w, st}})
+		for _, w := range typeset.Wrap(p.escape(s), p.Width-remarkWidth) {
+			p.print(line{{typeset.PadRight(label, remarkWidth), st}, {w, st}})
 			label = ""
 		}
 	}

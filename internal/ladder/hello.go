@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	"synscope/event"
+	"synscope/internal/typeset"
 )
 
 // field is a label and its value, wrapped beside it.
 func (p *printer) field(label, value string) []line {
-	return p.labelled(label, wrap(value, p.valueWidth()))
+	return p.labelled(label, typeset.Wrap(value, p.valueWidth()))
 }
 
 // valueWidth is the width of a field's value.
@@ -20,7 +21,7 @@ func (p *printer) valueWidth() int { return p.text() - 2 - p.labels }
 // space is scarce.
 func (p *printer) labelled(label string, values []string) []line {
 	var lines []line
-	if p.labels == 0 && len(values) == 1 && columns(label)+2+columns(values[0]) < p.valueWidth() {
+	if p.labels == 0 && len(values) == 1 && typeset.Columns(label)+2+typeset.Columns(values[0]) < p.valueWidth() {
 		return append(lines, line{{" " + label + "  ", faint}, {values[0], plain}})
 	}
 	if p.labels == 0 {
@@ -28,7 +29,7 @@ func (p *printer) labelled(label string, values []string) []line {
 		label = ""
 	}
 	for _, v := range values {
-		lines = append(lines, line{{"  " + padRight(label, p.labels), faint}, {v, plain}})
+		lines = append(lines, line{{"  " + typeset.PadRight(label, p.labels), faint}, {v, plain}})
 		label = ""
 	}
 	return lines
@@ -92,7 +93,7 @@ func (p *printer) offersToResume(h *event.ClientHello) string {
 		ds = append(ds, s)
 	}
 	if h.SessionTicket > 0 {
-		ds = append(ds, "ticket of "+count(h.SessionTicket, "byte"))
+		ds = append(ds, "ticket of "+typeset.Count(h.SessionTicket, "byte"))
 	}
 	if h.EarlyData {
 		ds = append(ds, "early data")
@@ -104,17 +105,17 @@ func (p *printer) offersToResume(h *event.ClientHello) string {
 func (p *printer) alsoOffers(h *event.ClientHello) []string {
 	var ds []string
 	if n := len(h.SignatureSchemes); n > 0 {
-		s := count(n, "signature scheme")
+		s := typeset.Count(n, "signature scheme")
 		if n := len(h.CertSignatures); n > 0 {
 			s += fmt.Sprintf(" (%d for certificates)", n)
 		}
 		ds = append(ds, s)
 	}
 	if n := len(h.Extensions); n > 0 {
-		ds = append(ds, count(n, "extension"))
+		ds = append(ds, typeset.Count(n, "extension"))
 	}
 	if h.Cookie > 0 {
-		ds = append(ds, "cookie of "+count(h.Cookie, "byte"))
+		ds = append(ds, "cookie of "+typeset.Count(h.Cookie, "byte"))
 	}
 	if h.ECH != "" {
 		ds = append(ds, "encrypted client hello ("+p.escape(h.ECH)+")")
@@ -152,29 +153,29 @@ func (p *printer) suites(all []event.CipherSuite) []line {
 	var values []string
 	width := p.valueWidth()
 	for _, prefix := range order {
-		ws := wrap(strings.Join(groups[prefix], ", "), width)
+		ws := typeset.Wrap(strings.Join(groups[prefix], ", "), width)
 		if prefix != "" && len(groups[prefix]) == 1 {
-			ws = wrap(prefix+groups[prefix][0], width)
+			ws = typeset.Wrap(prefix+groups[prefix][0], width)
 		} else if prefix != "" {
 			ws = hanging(prefix+" "+strings.Join(groups[prefix], ", "), width)
 		}
 		values = append(values, ws...)
 	}
 	if len(all) > maxListed {
-		values = append(values, thousands(uint64(len(all)-maxListed))+" more")
+		values = append(values, typeset.Thousands(uint64(len(all)-maxListed))+" more")
 	}
 	if !inOrder {
-		values = append(values, wrap("(grouped; the client mixes the groups)", width)...)
+		values = append(values, typeset.Wrap("(grouped; the client mixes the groups)", width)...)
 	}
 	return p.labelled(label, values)
 }
 
 // hanging wraps, and indents all lines but the first.
 func hanging(s string, width int) []string {
-	first := wrap(s, width)[0]
+	first := typeset.Wrap(s, width)[0]
 	ws := []string{first}
 	rest := strings.TrimSpace(strings.TrimPrefix(s, first))
-	for _, w := range wrap(rest, width-2) {
+	for _, w := range typeset.Wrap(rest, width-2) {
 		if w != "" {
 			ws = append(ws, "  "+w)
 		}
@@ -216,7 +217,7 @@ func (p *printer) choices(m *event.Message) []line {
 	}
 	var also []string
 	if h.Cookie > 0 {
-		also = append(also, "cookie of "+count(h.Cookie, "byte"))
+		also = append(also, "cookie of "+typeset.Count(h.Cookie, "byte"))
 	}
 	if h.SessionTicket {
 		also = append(also, "a ticket will follow")
@@ -242,7 +243,7 @@ func (p *printer) certificate(name span, c *event.Certificate) []line {
 	for _, x := range c.Chain {
 		total += max(x.Len, 0)
 	}
-	lines := p.headed(name, fmt.Sprintf("%s, %s", count(len(c.Chain), "certificate"), count(total, "byte")))
+	lines := p.headed(name, fmt.Sprintf("%s, %s", typeset.Count(len(c.Chain), "certificate"), typeset.Count(total, "byte")))
 	for i := range c.Chain {
 		if i == maxChain && len(c.Chain) > maxChain {
 			return append(lines, line{{fmt.Sprintf("  and %d more", len(c.Chain)-maxChain), faint}})
@@ -257,7 +258,7 @@ func (p *printer) x509(i int, x *event.X509) []line {
 	if x.Malformed != "" {
 		return p.field(fmt.Sprintf("%d", i+1), "malformed: "+p.escape(x.Malformed))
 	}
-	who := escape(x.Subject, 80, p.Unicode)
+	who := typeset.Escape(x.Subject, 80, p.Unicode)
 	if len(x.Names) > 0 {
 		who = p.names(x.Names)
 	}
@@ -265,7 +266,7 @@ func (p *printer) x509(i int, x *event.X509) []line {
 	if x.SelfSigned {
 		ds = append(ds, "issued by itself")
 	} else if x.Issuer != "" {
-		ds = append(ds, "issued by "+escape(x.Issuer, 80, p.Unicode))
+		ds = append(ds, "issued by "+typeset.Escape(x.Issuer, 80, p.Unicode))
 	}
 	kind := p.escape(x.PublicKey)
 	if x.CA {
@@ -282,14 +283,14 @@ func (p *printer) x509(i int, x *event.X509) []line {
 	}
 	var lines []line
 	const number = 3
-	for j, w := range wrap(who, p.text()-2-number) {
+	for j, w := range typeset.Wrap(who, p.text()-2-number) {
 		n := strings.Repeat(" ", number)
 		if j == 0 {
-			n = padRight(fmt.Sprint(i+1), number)
+			n = typeset.PadRight(fmt.Sprint(i+1), number)
 		}
 		lines = append(lines, line{{"  " + n, faint}, {w, strong}})
 	}
-	for _, w := range wrap(strings.Join(ds, ", "), p.text()-2-number) {
+	for _, w := range typeset.Wrap(strings.Join(ds, ", "), p.text()-2-number) {
 		if w != "" {
 			lines = append(lines, text("  "+strings.Repeat(" ", number)+w))
 		}

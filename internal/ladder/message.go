@@ -6,41 +6,8 @@ import (
 	"strings"
 
 	"synscope/event"
+	"synscope/internal/typeset"
 )
-
-// messageNames are the names as RFC 8446 and RFC 5246 write them.
-var messageNames = map[event.HandshakeType]string{
-	event.HelloRequest: "HelloRequest", event.ClientHelloType: "ClientHello", event.ServerHelloType: "ServerHello",
-	event.NewSessionTicketType: "NewSessionTicket", event.EndOfEarlyData: "EndOfEarlyData",
-	event.HelloRetryRequest: "HelloRetryRequest", event.EncryptedExts: "EncryptedExtensions",
-	event.CertificateType: "Certificate", event.ServerKeyExchangeType: "ServerKeyExchange",
-	event.CertRequestType: "CertificateRequest", event.ServerHelloDone: "ServerHelloDone",
-	event.CertVerifyType: "CertificateVerify", event.ClientKeyExchangeType: "ClientKeyExchange",
-	event.FinishedType: "Finished", event.CertStatusType: "CertificateStatus", event.KeyUpdateType: "KeyUpdate",
-	event.CompressedCertificate: "CompressedCertificate", event.MessageHash: "message_hash",
-}
-
-// messageName is the name of a message, in the brackets of its epoch.
-func messageName(m *event.Message) string {
-	name, ok := messageNames[m.Type]
-	if !ok {
-		name = "handshake message " + m.Type.String()
-	}
-	return bracket(name, m.Epoch, m.Encrypted)
-}
-
-// bracket writes what is encrypted as RFC 8446, section 2, does.
-func bracket(name string, e event.Epoch, encrypted bool) string {
-	switch {
-	case e == event.EpochApplication:
-		return "[" + name + "]"
-	case e == event.EpochEarly:
-		return "(" + name + ")"
-	case e == event.EpochHandshake, e == event.EpochEncrypted, encrypted:
-		return "{" + name + "}"
-	}
-	return name
-}
 
 // marked reports whether the block stands out.
 func (b *block) marked() bool {
@@ -81,11 +48,11 @@ func (p *printer) block(b *block) []line {
 	case *event.Alert:
 		return p.alert(b.from, body)
 	case *event.ApplicationData:
-		name := bracket("ApplicationData", body.Epoch, true)
+		name := typeset.Bracket("ApplicationData", body.Epoch, true)
 		if body.Epoch == event.EpochPlain {
 			name = "ApplicationData"
 		}
-		return p.headed(span{name, color}, "first record, "+count(max(body.Len, 0), "byte"))
+		return p.headed(span{name, color}, "first record, "+typeset.Count(max(body.Len, 0), "byte"))
 	case *event.Undecoded:
 		return p.undecoded(body, color)
 	case *event.TLSStep:
@@ -100,16 +67,16 @@ func (p *printer) headed(name span, detail string) []line {
 		return []line{{name}}
 	}
 	const hang = 4
-	words := wrap(detail, p.text()-hang)
+	words := typeset.Wrap(detail, p.text()-hang)
 	first := line{name}
-	if room := p.text() - columns(name.text) - 2; columns(words[0]) <= room || len(words) > 1 && room > 20 {
-		head := wrap(detail, room)[0]
+	if room := p.text() - typeset.Columns(name.text) - 2; typeset.Columns(words[0]) <= room || len(words) > 1 && room > 20 {
+		head := typeset.Wrap(detail, room)[0]
 		first = first.add("  "+head, plain)
 		rest := strings.TrimSpace(strings.TrimPrefix(strings.Join(strings.Fields(detail), " "), head))
 		if rest == "" {
 			return []line{first}
 		}
-		words = wrap(rest, p.text()-hang)
+		words = typeset.Wrap(rest, p.text()-hang)
 	}
 	lines := []line{first}
 	for _, w := range words {
@@ -119,7 +86,7 @@ func (p *printer) headed(name span, detail string) []line {
 }
 
 func (p *printer) message(m *event.Message, color style) []line {
-	name := span{messageName(m), color}
+	name := span{typeset.MessageName(m), color}
 	switch {
 	case m.Malformed != "":
 		return p.headed(span{name.text, warning}, "malformed: "+p.escape(m.Malformed))
@@ -163,25 +130,25 @@ func (p *printer) detail(m *event.Message) string {
 			say("%s", m.CertificateVerify.SignatureScheme)
 		}
 	case m.CertificateStatus != nil:
-		say("OCSP response, %s", count(m.CertificateStatus.Len, "byte"))
+		say("OCSP response, %s", typeset.Count(m.CertificateStatus.Len, "byte"))
 	case m.ClientKeyExchange != nil:
-		say("%s, %s", p.escape(m.ClientKeyExchange.Exchange), count(m.ClientKeyExchange.Len, "byte"))
+		say("%s, %s", p.escape(m.ClientKeyExchange.Exchange), typeset.Count(m.ClientKeyExchange.Len, "byte"))
 	case m.NewSessionTicket != nil:
-		say("%s, %s", count(m.NewSessionTicket.Len, "byte"), lifetime(m.NewSessionTicket.Lifetime))
+		say("%s, %s", typeset.Count(m.NewSessionTicket.Len, "byte"), lifetime(m.NewSessionTicket.Lifetime))
 		if m.NewSessionTicket.MaxEarlyData > 0 {
 			say("early data up to %s", size(uint64(m.NewSessionTicket.MaxEarlyData)))
 		}
 	case m.KeyUpdate != nil && m.KeyUpdate.UpdateRequested:
 		say("asks the peer to update its key too")
 	case m.Type == event.CompressedCertificate:
-		say("%s", count(m.Len, "byte"))
+		say("%s", typeset.Count(m.Len, "byte"))
 	}
 	return strings.Join(ds, ", ")
 }
 
 func (p *printer) certificateRequest(r *event.CertificateRequest, say func(string, ...any)) {
 	if n := len(r.SignatureSchemes); n > 0 {
-		say("%s", count(n, "signature scheme"))
+		say("%s", typeset.Count(n, "signature scheme"))
 	}
 	if len(r.Authorities) == 0 {
 		say("any authority")
@@ -203,11 +170,11 @@ func lifetime(seconds uint32) string {
 	case seconds == 0:
 		return "for how long is not said"
 	case seconds >= 86400 && seconds%86400 == 0:
-		return "valid " + count(int(seconds/86400), "day")
+		return "valid " + typeset.Count(int(seconds/86400), "day")
 	case seconds >= 3600 && seconds%3600 == 0:
-		return "valid " + count(int(seconds/3600), "hour")
+		return "valid " + typeset.Count(int(seconds/3600), "hour")
 	}
-	return "valid " + count(int(seconds), "second")
+	return "valid " + typeset.Count(int(seconds), "second")
 }
 
 // names lists texts of the peer's, a bounded number of them.
@@ -219,7 +186,7 @@ func (p *printer) names(ns []string) string {
 			es = append(es, fmt.Sprintf("%d more", len(ns)-most))
 			break
 		}
-		es = append(es, escape(n, 64, p.Unicode))
+		es = append(es, typeset.Escape(n, 64, p.Unicode))
 	}
 	return strings.Join(es, ", ")
 }
@@ -229,7 +196,7 @@ func (p *printer) alert(from event.Side, a *event.Alert) []line {
 	if a.Description == 0 {
 		st = plain
 	}
-	name := span{bracket("Alert "+a.Description.String(), a.Epoch, a.Encrypted), st}
+	name := span{typeset.Bracket("Alert "+a.Description.String(), a.Epoch, a.Encrypted), st}
 	if a.Description == 0 {
 		return p.headed(name, "no more data from the "+from.String())
 	}
@@ -237,13 +204,13 @@ func (p *printer) alert(from event.Side, a *event.Alert) []line {
 }
 
 func (p *printer) undecoded(u *event.Undecoded, color style) []line {
-	n := count(max(u.Len, 0), "byte")
+	n := typeset.Count(max(u.Len, 0), "byte")
 	if u.Records > 0 {
-		n = count(u.Records, "record") + ", " + n
+		n = typeset.Count(u.Records, "record") + ", " + n
 	}
 	detail := cmp.Or(p.escape(u.Detail), "")
 	if len(u.First) > 0 {
-		detail = strings.TrimPrefix(detail+", ", ", ") + `begins "` + escape(string(u.First), 48, false) + `"`
+		detail = strings.TrimPrefix(detail+", ", ", ") + `begins "` + typeset.Escape(string(u.First), 48, false) + `"`
 	}
 	if detail != "" {
 		n += ", " + detail
@@ -268,7 +235,7 @@ func (p *printer) endpointStep(from event.Side, b *event.TLSStep) []line {
 	}
 	s := "crypto/tls " + cmp.Or(what, p.escape(b.Step))
 	if b.Duration > 0 {
-		s += ", " + duration(b.Duration)
+		s += ", " + typeset.Duration(b.Duration)
 	}
 	if b.Detail != "" {
 		s += ": " + p.escape(b.Detail)
@@ -281,9 +248,9 @@ func (p *printer) endpointStep(from event.Side, b *event.TLSStep) []line {
 		st = warning
 	}
 	var lines []line
-	for _, w := range wrap(s, p.text()) {
+	for _, w := range typeset.Wrap(s, p.text()) {
 		if from == event.Server {
-			w = padLeft(w, p.text())
+			w = typeset.PadLeft(w, p.text())
 		}
 		lines = append(lines, styled(w, st))
 	}

@@ -22,6 +22,8 @@ func noteText(b event.Body) string {
 		return s + "; not answered"
 	case *event.Device:
 		return fmt.Sprintf("device %s is %s", b.Name, b.Change)
+	case *event.CaptureEnd:
+		return fmt.Sprintf("the capture %s ended: %s", b.File, b.Reason)
 	}
 	return string(b.Kind())
 }

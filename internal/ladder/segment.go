@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"synscope/event"
+	"synscope/internal/typeset"
 )
 
 // label says what a segment, or a run of them, is: first the flags.
@@ -70,10 +71,10 @@ func (p *printer) options(g *event.Segment) []span {
 		say("fast open")
 	}
 	if len(o.SACK) > 0 {
-		say("%s", count(len(o.SACK), "SACK block"))
+		say("%s", typeset.Count(len(o.SACK), "SACK block"))
 	}
 	if len(o.Unknown) > 0 {
-		say("%s", count(len(o.Unknown), "unknown option"))
+		say("%s", typeset.Count(len(o.Unknown), "unknown option"))
 	}
 	if o.Malformed {
 		spans = append(spans, span{"malformed options", warning})
@@ -110,37 +111,37 @@ func (p *printer) foldLabel(f *fold) []span {
 		if f.acks == 1 {
 			say(faint, "ACK")
 		} else {
-			say(faint, count(f.acks, "ACK"))
+			say(faint, typeset.Count(f.acks, "ACK"))
 		}
 		say(faint, fmt.Sprintf("ack %d", f.lastAck))
 	} else {
-		n := count(f.segments, "segment")
+		n := typeset.Count(f.segments, "segment")
 		if f.onWire > f.segments {
 			p.offloaded = true
-			n += " as " + thousands(f.onWire)
+			n += " as " + typeset.Thousands(f.onWire)
 		}
 		say(strong, p.ellipsis+" "+n+", "+size(f.bytes))
 		if f.acks > 0 {
-			say(plain, "and "+count(f.acks, "ACK"))
+			say(plain, "and "+typeset.Count(f.acks, "ACK"))
 		}
 		if f.peerAcks > 0 {
-			say(plain, count(f.peerAcks, "ACK")+" back")
+			say(plain, typeset.Count(f.peerAcks, "ACK")+" back")
 		}
 	}
 	if len(f.partOf) > 0 {
 		say(faint, "part of "+strings.Join(f.partOf, " "))
 	}
 	if f.retransmits > 0 {
-		say(warning, thousands(f.retransmits)+" RETRANSMITTED")
+		say(warning, typeset.Thousands(f.retransmits)+" RETRANSMITTED")
 	}
 	if f.outOfOrder > 0 {
-		say(warning, thousands(f.outOfOrder)+" OUT OF ORDER")
+		say(warning, typeset.Thousands(f.outOfOrder)+" OUT OF ORDER")
 	}
 	if f.dupAcks > 0 {
-		say(warning, count(f.dupAcks, "duplicate ACK"))
+		say(warning, typeset.Count(f.dupAcks, "duplicate ACK"))
 	}
 	if f.until != nil && f.segments > 0 {
-		say(faint, "until "+duration(f.until.t))
+		say(faint, "until "+typeset.Duration(f.until.t))
 	}
 	return spans
 }

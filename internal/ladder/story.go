@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"synscope/event"
+	"synscope/internal/typeset"
 )
 
 // A step is a row with an arrow, or a note, and what belongs to it.
@@ -158,7 +159,7 @@ func (t *teller) tell(e *event.Event) {
 		t.failed, t.failedAt = b, e.T
 	case *event.Close:
 		t.close, t.closedBy = b, e.From
-	case *event.Fault, *event.Gap:
+	case *event.Fault, *event.Gap, *event.CaptureEnd:
 		t.note(e, noteText(b), true)
 	case *event.Unreachable, *event.Device:
 		t.note(e, noteText(b), false)
@@ -269,7 +270,7 @@ func (t *teller) message(e *event.Event, b *event.Message) {
 	if len(b.Frames) > 0 {
 		for _, f := range b.Frames[:len(b.Frames)-1] {
 			if s := t.byFrame[f]; s != nil && len(s.partOf) < maxParts {
-				s.partOf = append(s.partOf, messageName(b))
+				s.partOf = append(s.partOf, typeset.MessageName(b))
 			}
 		}
 	}

@@ -1,5 +1,7 @@
 package ladder
 
+import "synscope/internal/typeset"
+
 // A style is how a piece of text looks when colours are used.
 type style uint8
 
@@ -33,7 +35,7 @@ type line []span
 func (l line) columns() int {
 	n := 0
 	for _, s := range l {
-		n += columns(s.text)
+		n += typeset.Columns(s.text)
 	}
 	return n
 }
@@ -46,9 +48,9 @@ func (l line) add(s string, st style) line { return append(l, span{s, st}) }
 func (l line) cut(n int) line {
 	var c line
 	for _, s := range l {
-		w := columns(s.text)
+		w := typeset.Columns(s.text)
 		if w > n {
-			return append(c, span{cut(s.text, n), s.style})
+			return append(c, span{typeset.Cut(s.text, n), s.style})
 		}
 		c = append(c, s)
 		n -= w

@@ -6,6 +6,7 @@ import (
 
 	"synscope/event"
 	"synscope/internal/explain"
+	"synscope/internal/typeset"
 )
 
 // A lesson is a paragraph below a step.
@@ -22,7 +23,7 @@ func (p *printer) teach(ls []lesson) {
 		if l.spec != "" {
 			s += " (" + l.spec + ")"
 		}
-		for _, w := range wrap(s, p.text()-2-columns(bar)) {
+		for _, w := range typeset.Wrap(s, p.text()-2-typeset.Columns(bar)) {
 			p.row(row{inner: line{{strings.Repeat(" ", p.indent+2) + bar, faint}, {w, faint}}})
 		}
 	}
@@ -191,9 +192,9 @@ func (p *printer) lessonsAtEnd() []lesson {
 			switch {
 			case !ok:
 			case m.Encrypted:
-				hidden = add(hidden, messageName(m))
+				hidden = add(hidden, typeset.MessageName(m))
 			default:
-				read = add(read, messageName(m))
+				read = add(read, typeset.MessageName(m))
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"synscope/event"
+	"synscope/internal/typeset"
 )
 
 // The bounds of a Writer. Beyond each, something is drawn early or left out,
@@ -101,7 +102,7 @@ func (w *Writer) Flush() error {
 		w.end(f.Value.(*pending), "")
 	}
 	if w.late > 0 {
-		w.write(fmt.Sprintf("\n%s came after the connection had been drawn\n", count(w.late, "event")))
+		w.write(fmt.Sprintf("\n%s came after the connection had been drawn\n", typeset.Count(w.late, "event")))
 		w.late = 0
 	}
 	return w.err
@@ -122,7 +123,7 @@ func (w *Writer) end(c *pending, why string) {
 		return
 	}
 	if c.lost > 0 {
-		fmt.Fprintf(&b, "  not kept   %s beyond the first %s of this connection\n", count(c.lost, "event"), thousands(maxEvents))
+		fmt.Fprintf(&b, "  not kept   %s beyond the first %s of this connection\n", typeset.Count(c.lost, "event"), typeset.Thousands(maxEvents))
 	}
 	if why != "" {
 		fmt.Fprintf(&b, "  not ended  %s\n", why)
@@ -145,12 +146,16 @@ func (w *Writer) remember(id uint64) {
 func (w *Writer) single(e *event.Event) {
 	o := w.o.withDefaults()
 	p := newPrinter(o)
-	_, marked := e.Body.(*event.Gap)
+	marked := false
+	switch e.Body.(type) {
+	case *event.Gap, *event.CaptureEnd:
+		marked = true
+	}
 	at := e.Time.Format("15:04:05.000")
-	for i, l := range wrap(p.escape(noteText(e.Body)), o.Width-columns(at)-4) {
+	for i, l := range typeset.Wrap(p.escape(noteText(e.Body)), o.Width-typeset.Columns(at)-4) {
 		mark := span{"  ", plain}
 		if i > 0 {
-			at = strings.Repeat(" ", columns(at))
+			at = strings.Repeat(" ", typeset.Columns(at))
 		} else if marked {
 			mark = span{"! ", warning}
 		}

@@ -188,6 +188,26 @@ func TestPlayerOfReversedConnection(t *testing.T) {
 	back.events.want(2, recorded)
 }
 
+// The end of a connection was not captured, and its ports are used again.
+func TestPlayerOfRenewedConnection(t *testing.T) {
+	r := newTape(t, replayLimits)
+	r.connect()
+	r.send(event.Client, event.ACK, "first")
+	r.w.seq[event.Client], r.w.seq[event.Server] = 70_000, 90_000
+	r.connect()
+	r.send(event.Client, event.ACK, "second")
+	r.close()
+	var closes []*event.Close
+	for _, e := range r.events.events {
+		if c, ok := e.Body.(*event.Close); ok {
+			closes = append(closes, c)
+		}
+	}
+	if len(closes) != 2 || closes[0].BytesClient != 5 || closes[1].BytesClient != 6 || !closes[1].HandshakeDone {
+		t.Errorf("%d connections told: %+v", len(closes), closes)
+	}
+}
+
 // Secrets open the connections that have their client random: those in front,
 // those that come between ClientHello and ServerHello, and for both legs of a
 // relay.

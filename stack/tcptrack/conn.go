@@ -174,6 +174,16 @@ func (c *Conn) Reuse(p *Packet) bool {
 	return c.closed != "" || !client.state.Synchronized() && client.relative(p.Seq) != 0
 }
 
+// Renewed reports whether a SYN of the client has another number than that of
+// this connection: unless it is forged or very old, its sender has forgotten the
+// connection, whose end was not seen. An endpoint that still has it answers with
+// an ACK, and the SYN comes again (RFC 9293, section 3.5.1).
+func (c *Conn) Renewed(p *Packet) bool {
+	client := &c.halfs[event.Client]
+	syn := p.Flags&(event.SYN|event.ACK) == event.SYN && p.Src == c.flow.Client
+	return syn && client.synN != 0 && p.Seq != client.isn
+}
+
 // A Summary is what a Conn measured. Durations are 0 where they were not seen.
 type Summary struct {
 	BytesClient, BytesServer uint64 // payload, each byte once

@@ -293,6 +293,27 @@ s> ACK seq=502 ack=102     | server FIN-WAIT-2>TIME-WAIT by 5; client LAST-ACK>C
 	}
 }
 
+func TestRenewed(t *testing.T) {
+	for _, tt := range []struct {
+		name, script, segment string
+		want                  bool
+	}{
+		{"another SYN when established", opened, "c> SYN seq=200", true},
+		{"SYN sent again", opened, "c> SYN seq=100", false},
+		{"SYN-ACK", opened, "c> SYN ACK seq=200 ack=1", false},
+		{"SYN of the server", opened, "s> SYN seq=200", false},
+		{"SYN after its answer", "s> SYN ACK seq=500 ack=101 |\n", "c> SYN seq=100", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := story(t, tt.script)
+			_, p := parseSegment(t, tt.segment)
+			if got := c.Renewed(p); got != tt.want {
+				t.Errorf("Renewed(%s) = %v", tt.segment, got)
+			}
+		})
+	}
+}
+
 func TestMidstream(t *testing.T) {
 	c := story(t, `
 s> ACK seq=5000 ack=2000 "abc"  | server "abc"

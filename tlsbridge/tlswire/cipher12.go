@@ -9,8 +9,6 @@ import (
 	"encoding/binary"
 	"hash"
 
-	"golang.org/x/crypto/chacha20poly1305"
-
 	"synscope/event"
 )
 
@@ -21,8 +19,8 @@ type key12 struct {
 	encryptThenMAC bool // RFC 7366
 	seq            uint64
 
-	aead     cipher.AEAD
-	explicit bool // the nonce's last eight bytes stand in the record (RFC 5288)
+	aead     opener
+	explicit bool // the nonce's last eight bytes stand in the record (RFC 5288, RFC 6655)
 	iv       [nonceLen]byte
 
 	mac    hash.Hash    // keyed; nil for an AEAD
@@ -49,7 +47,7 @@ func newKey12(p params12, master []byte, sender event.Side) (*key12, error) {
 	if s.mac != nil {
 		macLen = s.mac().Size()
 	}
-	ivLen := map[bulk]int{bulkDES: 8, bulk3DES: 8, bulkAES: 16, bulkGCM: 4, bulkChaCha20: nonceLen}[s.bulk]
+	ivLen := map[bulk]int{bulkDES: 8, bulk3DES: 8, bulkAES: 16, bulkGCM: 4, bulkCCM: 4, bulkCCM8: 4, bulkChaCha20: nonceLen}[s.bulk]
 	seed := append(append([]byte(nil), p.serverRandom...), p.clientRandom...)
 	material := prf(p.version, s.hash, master, "key expansion", seed, 2*(macLen+s.keyLen+ivLen))
 	take := func(n int) []byte { // the client's share comes first, then the server's
@@ -86,14 +84,9 @@ func (k *key12) setCipher(b bulk, key []byte) (err error) {
 		k.block, err = des.NewTripleDESCipher(key)
 	case bulkAES:
 		k.block, err = aes.NewCipher(key)
-	case bulkChaCha20:
-		k.aead, err = chacha20poly1305.New(key)
-	case bulkGCM:
-		k.explicit = true
-		var block cipher.Block
-		if block, err = aes.NewCipher(key); err == nil {
-			k.aead, err = cipher.NewGCM(block)
-		}
+	case bulkGCM, bulkCCM, bulkCCM8, bulkChaCha20:
+		k.explicit = b != bulkChaCha20
+		k.aead, err = newAEAD(b, key)
 	}
 	return err
 }
@@ -140,7 +133,7 @@ func (k *key12) openAEAD(dst []byte, typ uint8, body []byte) ([]byte, error) {
 	var nonce [nonceLen]byte
 	if k.explicit {
 		const n = 8
-		if len(body) < n+tagLen {
+		if len(body) < n {
 			return nil, errShort
 		}
 		copy(nonce[:], k.iv[:nonceLen-n])
@@ -149,10 +142,11 @@ func (k *key12) openAEAD(dst []byte, typ uint8, body []byte) ([]byte, error) {
 	} else {
 		xorNonce(&nonce, &k.iv, k.seq)
 	}
-	if len(body) < tagLen {
+	n := len(body) - k.aead.Overhead()
+	if n < 0 {
 		return nil, errShort
 	}
-	p, err := k.aead.Open(dst[:0], nonce[:], body, k.header(typ, len(body)-tagLen))
+	p, err := k.aead.Open(dst[:0], nonce[:], body, k.header(typ, n))
 	if err != nil {
 		return nil, errAuth
 	}

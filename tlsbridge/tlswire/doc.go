@@ -59,8 +59,8 @@
 //
 // # Limits
 //
-//   - Ciphers: AES-GCM, ChaCha20-Poly1305, and with TLS 1.0 to 1.2 AES, 3DES and
-//     DES in CBC mode (also with encrypt_then_mac), RC4 and NULL. Not CCM,
+//   - Ciphers: AES-GCM, AES-CCM, ChaCha20-Poly1305, and with TLS 1.0 to 1.2 AES,
+//     3DES and DES in CBC mode (also with encrypt_then_mac), RC4 and NULL. Not
 //     Camellia, ARIA, SEED, IDEA, export ciphers, GOST, SM4; and of SSL 3.0 only
 //     what is in clear.
 //   - Extensions that change records are not supported: max_fragment_length is

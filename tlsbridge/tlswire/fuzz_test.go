@@ -1,6 +1,11 @@
 package tlswire
 
 import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -63,8 +68,8 @@ func unscript(tb testing.TB, ops []op) []byte {
 	return seed
 }
 
-// FuzzDecoder checks that what is told is consistent, and the same for the same
-// bytes in pieces of one.
+// FuzzDecoder checks that what is told is consistent, that memory is bounded,
+// and that the same is told of the same bytes in pieces of one.
 func FuzzDecoder(f *testing.F) {
 	f.Add(unscript(f, rfc8448Recording(f).ops), true)
 	for _, name := range []string{"renegotiation-tls12", "etm-tls10", "early-rejected-tls13", "psk-tls12", "unknown-ca-tls13", "post-handshake-tls13"} {
@@ -73,7 +78,14 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte("\x00\x00\x05GET /"), false)
 	f.Fuzz(func(t *testing.T, b []byte, expect bool) {
 		ops := script(b)
-		prepare := func(d *Decoder) { d.ExpectSecrets(expect) }
+		prepare := func(d *Decoder) {
+			d.ExpectSecrets(expect)
+			emit := d.emitTo
+			d.emitTo = func(at Stamp, from event.Side, body event.Body) {
+				bounded(t, d)
+				emit(at, from, body)
+			}
+		}
 		whole := decode(&recording{ops: ops}, prepare)
 		var pieces []op
 		for _, o := range ops {
@@ -93,6 +105,24 @@ func FuzzDecoder(f *testing.F) {
 			t.Errorf("after the end %d bytes are held", whole.decoder.held)
 		}
 	})
+}
+
+// bounded checks that a decoder holds no more than its bounds.
+func bounded(t *testing.T, d *Decoder) {
+	t.Helper()
+	held := 0
+	for _, u := range d.queue {
+		held += len(u.body) + heldOverhead
+	}
+	if held > d.held || d.held > maxHeld || len(d.secrets) > maxSecrets {
+		t.Fatalf("%d bytes held, counted %d, and %d secrets", held, d.held, len(d.secrets))
+	}
+	for i := range d.halves {
+		a := &d.halves[i].messages
+		if len(a.buf) > maxMessage+4+maxBody || len(a.frames) > maxFrames || len(d.framers[i].frames) > maxFrames {
+			t.Fatalf("%d bytes of a message in %d frames", len(a.buf), len(a.frames))
+		}
+	}
 }
 
 // consistent checks what must hold of every transcript.
@@ -122,36 +152,121 @@ func consistent(t *testing.T, tr *transcript) {
 	}
 }
 
-func fuzzMessage(f *testing.F, types ...event.HandshakeType) {
-	for _, s := range samples(f) {
-		if slices.Contains(types, s.typ) || len(types) == 0 {
-			f.Add(uint8(s.typ), uint16(s.context.version), uint16(0xc02f), s.body)
-		}
-	}
-	f.Fuzz(func(t *testing.T, typ uint8, version, suite uint16, body []byte) {
-		if len(types) > 0 {
-			typ = uint8(types[0])
-		}
-		c := messageContext{from: event.Client + event.Side(version&1), version: event.Version(version), suite: suiteOf(event.CipherSuite(suite))}
-		m := &event.Message{Type: event.HandshakeType(typ)}
-		if err := c.parse(m, body); err != nil && (m.ClientHello != nil || m.ServerHello != nil || m.Certificate != nil || m.CertificateRequest != nil) {
-			t.Errorf("malformed (%v), but with fields: %+v", err, m)
+// fuzzMessage checks the messages of a type: that what is parsed is malformed
+// if it is cut or lengthened, that it has no fields then, and that its fields
+// are bounded. The messages of its corpus are of real handshakes.
+func fuzzMessage(f *testing.F, typ event.HandshakeType) {
+	f.Fuzz(func(t *testing.T, version, suite uint16, body []byte) {
+		c := messageContext{version: event.Version(version), suite: suiteOf(event.CipherSuite(suite))}
+		if wantFields(t, c, typ, body) && len(body) > 0 && c.delimited(typ) {
+			if wantFields(t, c, typ, body[:len(body)-1]) {
+				t.Error("well-formed, and also without its last byte")
+			}
+			if wantFields(t, c, typ, append(bytes.Clone(body), 0)) {
+				t.Error("well-formed, and also with another byte")
+			}
 		}
 	})
 }
 
-func FuzzMessage(f *testing.F)     { fuzzMessage(f) }
-func FuzzClientHello(f *testing.F) { fuzzMessage(f, event.ClientHelloType) }
-func FuzzServerHello(f *testing.F) { fuzzMessage(f, event.ServerHelloType) }
-func FuzzCertificate(f *testing.F) { fuzzMessage(f, event.CertificateType) }
+// delimited reports whether the end of a message can be told from its content.
+func (c messageContext) delimited(typ event.HandshakeType) bool {
+	switch typ {
+	case event.FinishedType:
+		return false
+	case event.ServerKeyExchangeType:
+		return slices.Contains([]string{"ECDHE", "ECDH", "DHE", "DH"}, c.suite.kx)
+	case event.ClientKeyExchangeType:
+		return slices.Contains([]string{"ECDHE", "ECDH", "DHE", "DH", "PSK"}, c.suite.kx) ||
+			c.suite.kx == "RSA" && c.version != event.VersionSSL30
+	}
+	return true
+}
 
-func FuzzKeyLogLine(f *testing.F) {
-	f.Add("CLIENT_RANDOM " + randomHex + " 0011")
-	f.Add("# comment")
-	f.Fuzz(func(t *testing.T, line string) {
-		s, ok, err := ParseKeyLogLine(line)
-		if ok && (err != nil || len(s.ClientRandom) != randomLen || len(s.Secret) == 0 || s.Label == "") {
-			t.Errorf("accepted as %+v, error %v", s, err)
+// wantFields parses a message, and checks that it has fields that are bounded,
+// or none. It reports whether it is well-formed.
+func wantFields(t *testing.T, c messageContext, typ event.HandshakeType, body []byte) bool {
+	t.Helper()
+	m := &event.Message{Type: typ}
+	if err := c.parse(m, body); err != nil {
+		if !reflect.DeepEqual(m, &event.Message{Type: typ}) {
+			t.Errorf("malformed (%v), but with fields: %+v", err, m)
+		}
+		if len(err.Error()) > 200 {
+			t.Errorf("an error of %d bytes", len(err.Error()))
+		}
+		return false
+	}
+	if h := m.ClientHello; h != nil && (len(h.ServerName) > maxServerName || len(h.Random) != randomLen || len(h.SessionID) > 32) {
+		t.Errorf("ClientHello %+v", h)
+	}
+	if h := m.ServerHello; h != nil && (len(h.Random) != randomLen || len(h.SessionID) > 32) {
+		t.Errorf("ServerHello %+v", h)
+	}
+	if m.Certificate != nil {
+		for i, x := range m.Certificate.Chain {
+			if n := len(x.Subject + x.Issuer); i >= maxCertificates && n > 0 || n > 2*(maxName+len("…")) || len(x.Malformed) > maxName+len("…") {
+				t.Errorf("certificate %d with names of %d bytes", i, n)
+			}
+			boundedNames(t, x.Names)
+		}
+	}
+	if m.CertificateRequest != nil {
+		boundedNames(t, m.CertificateRequest.Authorities)
+	}
+	return true
+}
+
+// boundedNames checks a list that clipList made.
+func boundedNames(t *testing.T, names []string) {
+	t.Helper()
+	if len(names) > maxNames+1 || slices.ContainsFunc(names, func(s string) bool { return len(s) > maxName+len("…") }) {
+		t.Errorf("%d names, the longest of them: %q", len(names), slices.MaxFunc(names, func(a, b string) int { return len(a) - len(b) }))
+	}
+}
+
+func FuzzClientHello(f *testing.F)           { fuzzMessage(f, event.ClientHelloType) }
+func FuzzServerHello(f *testing.F)           { fuzzMessage(f, event.ServerHelloType) }
+func FuzzEncryptedExtensions(f *testing.F)   { fuzzMessage(f, event.EncryptedExts) }
+func FuzzCertificate(f *testing.F)           { fuzzMessage(f, event.CertificateType) }
+func FuzzCompressedCertificate(f *testing.F) { fuzzMessage(f, event.CompressedCertificate) }
+func FuzzServerKeyExchange(f *testing.F)     { fuzzMessage(f, event.ServerKeyExchangeType) }
+func FuzzCertificateRequest(f *testing.F)    { fuzzMessage(f, event.CertRequestType) }
+func FuzzCertificateVerify(f *testing.F)     { fuzzMessage(f, event.CertVerifyType) }
+func FuzzCertificateStatus(f *testing.F)     { fuzzMessage(f, event.CertStatusType) }
+func FuzzClientKeyExchange(f *testing.F)     { fuzzMessage(f, event.ClientKeyExchangeType) }
+func FuzzFinished(f *testing.F)              { fuzzMessage(f, event.FinishedType) }
+func FuzzNewSessionTicket(f *testing.F)      { fuzzMessage(f, event.NewSessionTicketType) }
+func FuzzKeyUpdate(f *testing.F)             { fuzzMessage(f, event.KeyUpdateType) }
+
+// FuzzKeyLog checks that a key log read as a whole has the secrets and the
+// errors of its lines.
+func FuzzKeyLog(f *testing.F) {
+	f.Add("CLIENT_RANDOM " + randomHex + " 0011\n# comment\n\nSERVER_TRAFFIC_SECRET_0 " + randomHex + " 22\r\n")
+	f.Add("CLIENT_RANDOM  " + randomHex + " 0011\nCLIENT_RANDOM " + randomHex[1:] + " 0011\n" + strings.Repeat("x", 100))
+	f.Fuzz(func(t *testing.T, text string) {
+		r := NewKeyLogReader(strings.NewReader(text))
+		for line := range strings.Lines(text) {
+			want, ok, wantErr := ParseKeyLogLine(line)
+			if ok && (wantErr != nil || len(want.ClientRandom) != randomLen || len(want.Secret) == 0 || want.Label == "") {
+				t.Fatalf("%q: %+v, %v", line, want, wantErr)
+			}
+			if !ok && wantErr == nil {
+				continue // a comment
+			}
+			got, err := r.Read()
+			if errors.Is(err, bufio.ErrTooLong) && len(line) >= maxKeyLogLine {
+				return
+			}
+			if malformed, ok := errors.AsType[*KeyLogError](err); ok {
+				err = malformed.Err
+			}
+			if !reflect.DeepEqual(got, want) || (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+				t.Fatalf("%q: %+v, %v, by itself %+v, %v", line, got, err, want, wantErr)
+			}
+		}
+		if s, err := r.Read(); err != io.EOF {
+			t.Errorf("%+v, %v behind the last line", s, err)
 		}
 	})
 }

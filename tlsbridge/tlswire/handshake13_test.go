@@ -1,6 +1,7 @@
 package tlswire
 
 import (
+	"crypto/cipher"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
@@ -175,10 +176,10 @@ func newSealer(tb testing.TB, suite event.CipherSuite, secret []byte) *sealer {
 func (s *sealer) seal(typ uint8, content []byte, padding int) []byte {
 	inner := append(append([]byte{}, content...), typ)
 	inner = append(inner, make([]byte, padding)...)
-	header := binary.BigEndian.AppendUint16([]byte{23, 3, 3}, uint16(len(inner)+tagLen))
+	header := binary.BigEndian.AppendUint16([]byte{23, 3, 3}, uint16(len(inner)+s.key.aead.Overhead()))
 	s.key.setNonce()
 	s.key.seq++
-	return s.key.aead.Seal(header, s.key.nonce[:], inner, header)
+	return s.key.aead.(cipher.AEAD).Seal(header, s.key.nonce[:], inner, header)
 }
 
 func (s *sealer) update(tb testing.TB) {

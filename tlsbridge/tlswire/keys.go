@@ -19,7 +19,6 @@ import (
 const (
 	recordApplicationData = 23
 	nonceLen              = 12
-	tagLen                = 16 // of every AEAD here
 )
 
 var (
@@ -48,7 +47,7 @@ func expandLabel(mac hash.Hash, label string, n int) []byte {
 type key13 struct {
 	suite  suite
 	secret []byte
-	aead   cipher.AEAD
+	aead   opener
 	block  cipher.Block // AES, for peeking; nil with ChaCha20
 	chacha []byte       // the ChaCha20 key, for peeking
 	iv     [nonceLen]byte
@@ -59,7 +58,7 @@ type key13 struct {
 }
 
 func newKey13(s suite, secret []byte) (*key13, error) {
-	if s.kx != "" || s.bulk != bulkGCM && s.bulk != bulkChaCha20 {
+	if s.kx != "" || !s.aead() {
 		return nil, errNoCipher
 	}
 	if n := s.hash().Size(); len(secret) != n {
@@ -73,14 +72,28 @@ func newKey13(s suite, secret []byte) (*key13, error) {
 	var err error
 	if s.bulk == bulkChaCha20 {
 		k.chacha = key
-		k.aead, err = chacha20poly1305.New(key)
-		return k, err
-	}
-	if k.block, err = aes.NewCipher(key); err != nil {
+	} else if k.block, err = aes.NewCipher(key); err != nil {
 		return nil, err
 	}
-	k.aead, err = cipher.NewGCM(k.block)
+	k.aead, err = newAEAD(s.bulk, key)
 	return k, err
+}
+
+func newAEAD(b bulk, key []byte) (opener, error) {
+	if b == bulkChaCha20 {
+		return chacha20poly1305.New(key)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	switch b {
+	case bulkCCM:
+		return &ccm{block, 16}, nil
+	case bulkCCM8:
+		return &ccm{block, 8}, nil
+	}
+	return cipher.NewGCM(block)
 }
 
 // next returns the keys after a KeyUpdate (RFC 8446, section 7.2).
@@ -100,7 +113,7 @@ func xorNonce(nonce, iv *[nonceLen]byte, seq uint64) {
 // open decrypts a record's body into dst's capacity and returns the content and
 // the inner type. Only a record that is authentic counts in the sequence.
 func (k *key13) open(dst, body []byte) (content []byte, typ uint8, err error) {
-	if len(body) < tagLen+1 {
+	if len(body) < k.aead.Overhead()+1 {
 		return nil, 0, errShort
 	}
 	k.setNonce()

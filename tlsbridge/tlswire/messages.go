@@ -28,17 +28,15 @@ var errTrailing = errors.New("trailing bytes")
 
 func truncated(field string) error { return fmt.Errorf("%s is truncated", field) }
 
-// parse sets the fields of a message. On an error it has set none. A message of
-// an unknown type has no fields and no error.
+// parse sets the fields of a message, which has none yet. On an error it has set
+// none. A message of an unknown type has no fields and no error.
 func (c messageContext) parse(m *event.Message, body []byte) error {
-	s := cryptobyte.String(body)
-	if err := c.parseFields(m, &s); err != nil {
-		*m = event.Message{
-			Type: m.Type, Len: m.Len, Encrypted: m.Encrypted, Epoch: m.Epoch, Records: m.Records, Frames: m.Frames,
-		}
-		return err
+	s, before := cryptobyte.String(body), *m
+	err := c.parseFields(m, &s)
+	if err != nil {
+		*m = before
 	}
-	return nil
+	return err
 }
 
 func (c messageContext) parseFields(m *event.Message, s *cryptobyte.String) (err error) {

@@ -94,12 +94,14 @@ func TestOpenSSL(t *testing.T) {
 			client WAIT_FINISHED > FAILED
 			server WAIT_FINISHED > FAILED
 			failed: client refused the server's certificate: alert unknown_ca after certificate`,
-		"ccm-tls13": hello13 + serverCCS + `
-			s undecoded no cipher: 1 records, 23 bytes
-			c ccs dummy
-			c undecoded no cipher: 1 records, 53 bytes
-			c undecoded no cipher: 1 records, 22 bytes
-			s undecoded no cipher: 6 records, 1654 bytes`,
+		"ccm-tls13": hello13 + serverCCS + certificate13 + clientCCS + finished13 + `
+			established TLS 1.3 TLS_AES_128_CCM_SHA256 x25519 resumed=false auth=none rtt=1
+			s [new_session_ticket]
+			s [new_session_ticket]
+			c [application_data]
+			client CONNECTED > CLOSED
+			s [alert fatal decode_error]
+			server CONNECTED > FAILED`,
 		"early-tls13": `
 			c client_hello
 			client START > WAIT_SH

@@ -221,7 +221,7 @@ func (d *Decoder) content13(u *unit, h *half, typ uint8, p []byte) {
 // findKey13 is findKey12 for TLS 1.3.
 func (d *Decoder) findKey13(h *half) bool {
 	s := d.shake.suite
-	if s.kx != "" || s.bulk != bulkGCM && s.bulk != bulkChaCha20 {
+	if s.kx != "" || !s.aead() {
 		h.lose("no cipher", d.shake.cipherSuite.String()+" is not implemented")
 		return true
 	}
@@ -293,9 +293,9 @@ func (d *Decoder) openEarly(u *unit, h *half) bool {
 
 // earlyKeys returns the keys that an early traffic secret may stand for. The
 // suite is that of the session resumed, which the wire does not show; the
-// length of the secret leaves two at most, and authentication decides.
+// length of the secret leaves four at most, and authentication decides.
 func earlyKeys(secret []byte) (keys []*key13) {
-	for _, cs := range []event.CipherSuite{0x1301, 0x1303, 0x1302} {
+	for _, cs := range []event.CipherSuite{0x1301, 0x1303, 0x1302, 0x1304, 0x1305} {
 		if k, err := newKey13(suiteOf(cs), secret); err == nil {
 			keys = append(keys, k)
 		}

@@ -15,13 +15,15 @@ import (
 type bulk uint8
 
 const (
-	bulkUnknown  bulk = iota // not implemented here: CCM, Camellia, ARIA, SM4, export ciphers, …
+	bulkUnknown  bulk = iota // not implemented here: Camellia, ARIA, SM4, export ciphers, …
 	bulkNull                 // integrity only
 	bulkRC4                  // RFC 5246, section 6.2.3.1
 	bulkDES                  // CBC, RFC 5246, section 6.2.3.2
 	bulk3DES                 // CBC
 	bulkAES                  // CBC
-	bulkGCM                  // RFC 5288
+	bulkGCM                  // RFC 5288; from here on AEADs
+	bulkCCM                  // RFC 6655
+	bulkCCM8                 // RFC 6655, with a tag of 8 bytes
 	bulkChaCha20             // RFC 7905
 )
 
@@ -47,6 +49,10 @@ var bulks = map[string]struct {
 	"AES_256_CBC":       {bulkAES, 32},
 	"AES_128_GCM":       {bulkGCM, 16},
 	"AES_256_GCM":       {bulkGCM, 32},
+	"AES_128_CCM":       {bulkCCM, 16},
+	"AES_256_CCM":       {bulkCCM, 32},
+	"AES_128_CCM_8":     {bulkCCM8, 16},
+	"AES_256_CCM_8":     {bulkCCM8, 32},
 	"CHACHA20_POLY1305": {bulkChaCha20, 32},
 }
 
@@ -68,21 +74,30 @@ func suiteOf(cs event.CipherSuite) suite {
 		s.kx, s.auth = keyExchangeOf(exchange)
 	}
 	s.hash = sha256.New // TLS 1.2 uses SHA-256 wherever the name says no better (RFC 5246, section 5)
-	i := strings.LastIndexByte(protection, '_')
-	mac := hashes[protection[i+1:]]
-	if i < 0 || mac == nil || strings.Contains(name, "EXPORT") {
+	if strings.Contains(name, "EXPORT") {
 		return s
+	}
+	cipher := protection
+	var mac func() hash.Hash
+	if i := strings.LastIndexByte(protection, '_'); i >= 0 {
+		// The names of most suites with CCM end without a hash.
+		if mac = hashes[protection[i+1:]]; mac != nil {
+			cipher = protection[:i]
+		}
 	}
 	if strings.HasSuffix(protection, "_SHA384") {
 		s.hash = sha512.New384
 	}
-	b := bulks[protection[:i]]
+	b := bulks[cipher]
 	s.bulk, s.keyLen = b.bulk, b.keyLen
-	if s.bulk != bulkUnknown && s.bulk < bulkGCM {
+	if s.bulk != bulkUnknown && !s.aead() {
 		s.mac = mac
 	}
 	return s
 }
+
+// aead reports whether records are protected by an AEAD.
+func (s suite) aead() bool { return s.bulk >= bulkGCM }
 
 // keyExchangeOf splits what stands before _WITH_.
 func keyExchangeOf(s string) (kx, auth string) {

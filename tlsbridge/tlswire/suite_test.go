@@ -19,7 +19,8 @@ func TestSuiteFromItsName(t *testing.T) {
 		{0x1301, "", "", bulkGCM, 16, 0, 32, false, false},
 		{0x1302, "", "", bulkGCM, 32, 0, 48, false, false},
 		{0x1303, "", "", bulkChaCha20, 32, 0, 32, false, false},
-		{0x1304, "", "", bulkUnknown, 0, 0, 32, false, false},         // CCM
+		{0x1304, "", "", bulkCCM, 16, 0, 32, false, false},
+		{0x1305, "", "", bulkCCM8, 16, 0, 32, false, false},
 		{0xc02b, "ECDHE", "ECDSA", bulkGCM, 16, 0, 32, true, true},    // AES_128_GCM_SHA256
 		{0xc030, "ECDHE", "RSA", bulkGCM, 32, 0, 48, true, true},      // AES_256_GCM_SHA384
 		{0xcca8, "ECDHE", "RSA", bulkChaCha20, 32, 0, 32, true, true}, // CHACHA20_POLY1305_SHA256
@@ -37,10 +38,11 @@ func TestSuiteFromItsName(t *testing.T) {
 		{0xd001, "ECDHE", "PSK", bulkGCM, 16, 0, 32, false, true},     // AES_128_GCM_SHA256
 		{0xc01d, "SRP", "SRP", bulkAES, 16, 20, 32, false, true},      // SRP_SHA
 		{0xc01e, "SRP", "RSA", bulkAES, 16, 20, 32, true, true},       // SRP_SHA_RSA
-		{0xc0ac, "ECDHE", "ECDSA", bulkUnknown, 0, 0, 32, true, true}, // AES_128_CCM
+		{0xc0ac, "ECDHE", "ECDSA", bulkCCM, 16, 0, 32, true, true},    // AES_128_CCM
+		{0xd005, "ECDHE", "PSK", bulkCCM, 16, 0, 32, false, true},     // AES_128_CCM_SHA256
 		{0x0003, "RSA", "RSA", bulkUnknown, 0, 0, 32, true, false},    // EXPORT RC4_40_MD5
 		{0x0041, "RSA", "RSA", bulkUnknown, 0, 0, 32, true, false},    // CAMELLIA_128_CBC_SHA
-		{0xc0ab, "DHE", "PSK", bulkUnknown, 0, 0, 32, false, true},    // PSK_DHE: AES_256_CCM_8
+		{0xc0ab, "DHE", "PSK", bulkCCM8, 32, 0, 32, false, true},      // PSK_DHE: AES_256_CCM_8
 	} {
 		t.Run(test.suite.String(), func(t *testing.T) {
 			s := suiteOf(test.suite)

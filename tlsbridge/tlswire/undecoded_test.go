@@ -241,12 +241,12 @@ func TestUnimplementedCipher(t *testing.T) {
 		if o.from == event.Server {
 			i := 5 + 4 + 2 + 32
 			i += 1 + int(o.bytes[i])
-			binary.BigEndian.PutUint16(o.bytes[i:], 0xc0ac) // TLS_ECDHE_ECDSA_WITH_AES_128_CCM
+			binary.BigEndian.PutUint16(o.bytes[i:], 0xc072) // TLS_ECDHE_ECDSA_WITH_CAMELLIA_128_CBC_SHA256
 			break
 		}
 	}
 	u := first[*event.Undecoded](decode(rec, expecting))
-	if u == nil || u.Reason != "no cipher" || !strings.Contains(u.Detail, "TLS_ECDHE_ECDSA_WITH_AES_128_CCM") {
+	if u == nil || u.Reason != "no cipher" || !strings.Contains(u.Detail, "TLS_ECDHE_ECDSA_WITH_CAMELLIA_128_CBC_SHA256") {
 		t.Errorf("got %+v, want no cipher", u)
 	}
 }

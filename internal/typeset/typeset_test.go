@@ -1,4 +1,4 @@
-package ladder
+package typeset
 
 import (
 	"testing"
@@ -26,11 +26,11 @@ func TestEscape(t *testing.T) {
 		{"Latin letters stay where Unicode is allowed", "Société Générale", "Société Générale", true},
 		{"and are escaped where it is not", "é", `\u00e9`, false},
 	} {
-		if got := escape(c.in, maxText, c.unicode); got != c.want {
-			t.Errorf("%s: escape(%q) = %s, want %s", c.why, c.in, got, c.want)
+		if got := Escape(c.in, MaxText, c.unicode); got != c.want {
+			t.Errorf("%s: Escape(%q) = %s, want %s", c.why, c.in, got, c.want)
 		}
 	}
-	if got := escape("aaaaaaaaaaaa", 8, false); got != "aaaaaa.." {
+	if got := Escape("aaaaaaaaaaaa", 8, false); got != "aaaaaa.." {
 		t.Errorf("a long text is cut and says so: got %q", got)
 	}
 }
@@ -40,9 +40,9 @@ func TestEscapeIsBoundedAndPrintable(t *testing.T) {
 		in := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(t, "in")
 		limit := rapid.IntRange(2, 60).Draw(t, "limit")
 		uni := rapid.Bool().Draw(t, "unicode")
-		got := escape(in, limit, uni)
-		if columns(got) > limit {
-			t.Fatalf("escape(%q, %d) has %d columns", in, limit, columns(got))
+		got := Escape(in, limit, uni)
+		if Columns(got) > limit {
+			t.Fatalf("escape(%q, %d) has %d columns", in, limit, Columns(got))
 		}
 		for _, r := range got {
 			if !unicode.IsPrint(r) || !uni && r > 0x7e {
@@ -60,8 +60,8 @@ func TestWrapKeepsTheTextAndTheWidth(t *testing.T) {
 		for _, w := range words {
 			in += w
 		}
-		for _, l := range wrap(join(words), width) {
-			if columns(l) > width {
+		for _, l := range Wrap(join(words), width) {
+			if Columns(l) > width {
 				t.Fatalf("line %q is wider than %d", l, width)
 			}
 			for _, r := range l {

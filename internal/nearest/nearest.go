@@ -1,13 +1,15 @@
-package config
+// Package nearest finds the name that was probably meant by one that does not
+// exist.
+package nearest
 
 import (
 	"fmt"
 	"strings"
 )
 
-// suggest returns the question whether the nearest of names was meant, or ""
+// Suggest returns the question whether the nearest of names was meant, or ""
 // if none is near.
-func suggest(name string, names []string) string {
+func Suggest(name string, names []string) string {
 	const maxName = 64 // nothing that long is near a name of ours; bounds the work
 	if len(name) > maxName {
 		return ""
