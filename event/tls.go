@@ -345,10 +345,11 @@ func (*Established) Kind() Kind { return "tls.established" }
 
 // Failed tells of a TLS handshake that will not complete.
 type Failed struct {
-	Side  Side   `json:"side"`            // who gave up
-	Cause string `json:"cause"`           // one line for a person
-	Error string `json:"error,omitempty"` // our endpoint's own error, if it has one
-	Hint  string `json:"hint,omitempty"`  // what to do about it
+	Side  Side      `json:"side"`            // who gave up
+	Code  CauseCode `json:"code"`            // the cause, for a program
+	Cause string    `json:"cause"`           // one line for a person
+	Error string    `json:"error,omitempty"` // our endpoint's own error, if it has one
+	Hint  string    `json:"hint,omitempty"`  // what to do about it
 }
 
 // Kind returns "tls.failed".

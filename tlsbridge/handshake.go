@@ -38,6 +38,7 @@ func (c *conn) handshake() (*tls.Conn, Endpoint, error) {
 	detail := ""
 	if err != nil {
 		h.tellUnverified(err)
+		detail = h.accepts(err)
 	} else {
 		detail = describe(conn.ConnectionState())
 	}

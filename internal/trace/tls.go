@@ -25,7 +25,7 @@ type tlsState struct {
 	err     string           // of TLSEnd
 	failed  *event.Failed    // waits for our endpoint's word
 	told    bool             // tls.failed was told
-	alerted bool             // the server sent an alert
+	accepts string           // what our endpoint would have accepted, where that is why it failed
 	early   []tlswire.Secret // secrets from before the decoder; bounded
 	master  []tlswire.Secret // candidates that wait for proof of use
 	signing time.Duration
@@ -40,7 +40,9 @@ func (s *tlsState) blocked() bool { return s.decoder != nil && s.decoder.Blocked
 // payload feeds the bytes that a segment made available to the decoder.
 func (c *conn) payload(o *observation, r tcptrack.Result) {
 	at := tlswire.Stamp{Time: o.at, T: o.at.Sub(c.start)}
+	c.seen.segment(o.packet.from, r.Segment, at.T)
 	for _, d := range r.Data {
+		c.seen.data(d)
 		at.Frame = d.Frame
 		if c.tls.decoder == nil && !c.tls.plain {
 			c.sniff(at, d)
@@ -110,22 +112,18 @@ func (c *conn) emitTLS(at tlswire.Stamp, from event.Side, body event.Body) {
 		return
 	case *event.Established:
 		c.proveCandidates(b)
-	case *event.Alert:
-		c.tls.alerted = c.tls.alerted || from == event.Server
 	}
 	c.emit(at.Time, event.Wire, from, body)
 }
 
+// tellFailed tells of a failure, once, with what our endpoint says of it.
 func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 	if c.tls.told {
 		return
 	}
 	c.tls.told = true
-	f.Error = c.tls.err
-	if c.tls.ours && c.tls.err != "" && f.Side == event.Server && !c.tls.alerted {
-		// The wire shows only that we closed; we know why.
-		f.Cause += ": " + c.tls.err
-		f.Hint = "the client did not go on in time, or it broke off; the endpoint's timeouts and limits are settings of its own"
+	if d := c.tls.decoder.Diagnose(tlswire.Endpoint{Error: c.tls.err, Accepts: c.tls.accepts}); d != nil {
+		f = d
 	}
 	c.emit(at, event.Wire, f.Side, f)
 }
@@ -135,7 +133,7 @@ func (c *conn) observeTLS(o *observation) {
 	s := &c.tls
 	switch t := o.tls; {
 	case t.start:
-		s.ours, s.over, s.err = true, false, ""
+		s.ours, s.over, s.err, s.accepts = true, false, "", ""
 		if s.decoder != nil {
 			s.decoder.ExpectSecrets(true)
 		}
@@ -144,6 +142,9 @@ func (c *conn) observeTLS(o *observation) {
 	case t.step != nil:
 		if t.step.Step == "sign" {
 			s.signing += t.step.Duration
+		}
+		if t.step.Step == "handshake" && !t.step.OK {
+			s.accepts = t.step.Detail
 		}
 		c.emit(o.at, event.Endpoint, event.Server, t.step)
 	case t.end:
@@ -210,7 +211,10 @@ func (c *conn) endTLS(at time.Time, how string) {
 	case c.tls.failed != nil:
 		c.tellFailed(at, c.tls.failed)
 	case c.tls.err != "" && !c.tls.told:
-		c.tellFailed(at, &event.Failed{Side: event.Server, Cause: "our endpoint gave up"})
+		c.tellFailed(at, &event.Failed{
+			Side: event.Server, Code: event.CauseEndpoint, Cause: "our endpoint gave up: " + c.tls.err, Error: c.tls.err,
+			Hint: "not all of the handshake could be decoded: see what our endpoint says, and the events of what was not decoded",
+		})
 	}
 }
 

@@ -1,0 +1,180 @@
+package trace
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"synscope/event"
+	"synscope/tlsbridge/tlswire"
+)
+
+// diagnosed adds to conn.close why the connection went wrong, if it did and
+// tls.failed has not told it.
+func (c *conn) diagnosed(by event.Side, b *event.Close) *event.Close {
+	if c.tls.told || c.midStream {
+		return b
+	}
+	e := ending{
+		how: b.How, by: by, port: c.flow.Server.Port(), done: b.HandshakeDone, bothFIN: b.BothFIN,
+		bytes: b.BytesClient + b.BytesServer, duration: b.Duration, seen: &c.seen,
+	}
+	if d := c.tls.decoder; d != nil {
+		sum := d.Summary()
+		e.orderly = sum.ClientState == event.TLSFailed || // by an alert, which says why
+			by == event.Client && sum.ClientCloseNotify || by == event.Server && sum.ServerCloseNotify
+		e.doubt = d.Doubt()
+	}
+	if x := e.diagnose(); x.code != "" {
+		b.Code, b.Cause, b.Hint = x.code, x.cause, cmp.Or(hints[x.code], tlswire.Hint(x.code))
+	}
+	return b
+}
+
+// An ending is how a connection ended, for a diagnosis.
+type ending struct {
+	how           string
+	by            event.Side
+	port          uint16
+	done, bothFIN bool // as in event.Close
+	bytes         uint64
+	duration      time.Duration
+	seen          *evidence
+	orderly       bool   // the side that ended it had said goodbye in TLS
+	doubt         string // of tlswire.Decoder
+}
+
+type diagnosis struct {
+	code  event.CauseCode
+	cause string
+}
+
+// diagnose says why the connection went wrong. The zero diagnosis is of one that
+// did not, as far as can be told.
+func (e ending) diagnose() diagnosis {
+	switch {
+	case e.how == "evicted":
+		return diagnosis{}
+	case e.how == "refused":
+		return diagnosis{event.CauseRefused, "server refused the connection: it answered the SYN with RST"}
+	case e.seen.synAcks == 0 && !e.done:
+		return e.unanswered()
+	case !e.done || e.seen.untaken > 0 && !e.seen.serverWentOn:
+		return e.unfinished()
+	case e.how == "timeout":
+		return e.vanished()
+	}
+	if d := e.plain(); d.code != "" {
+		return d
+	}
+	switch {
+	case e.how == "shutdown":
+		return diagnosis{}
+	case e.bytes == 0:
+		how := "closed"
+		if e.how == "rst" {
+			how = "reset"
+		}
+		return diagnosis{event.CauseClientSilent, fmt.Sprintf("client connected and sent nothing; the %s %s the connection after %s", e.by, how, tlswire.Span(e.duration))}
+	case e.how == "rst" && !e.bothFIN && !e.seen.fin[e.by] && !e.orderly:
+		return diagnosis{event.CauseReset, fmt.Sprintf("%s reset the connection, %s after the last segment of the %s",
+			e.by, tlswire.Span(max(e.seen.at[e.by]-e.seen.at[e.by.Peer()], 0)), e.by.Peer())}
+	case e.doubt != "":
+		return diagnosis{event.CauseLeftAfterHandshake, "client left after the handshake without sending anything; it may have refused the server's certificate, which " + e.doubt}
+	}
+	return diagnosis{}
+}
+
+// unanswered is of a SYN without an answer.
+func (e ending) unanswered() diagnosis {
+	reason := e.seen.dropped[event.Client]
+	switch {
+	case e.how == "dropped" && reason != "":
+		return diagnosis{event.CauseNoAnswer, "server did not answer the SYN: " + reason}
+	case e.how == "dropped", e.seen.syns > 1:
+		return diagnosis{event.CauseNoAnswer, fmt.Sprintf("server did not answer: %s in %s", count(e.seen.syns, "SYN"), tlswire.Span(e.duration))}
+	}
+	return diagnosis{}
+}
+
+// unfinished is of a TCP handshake that the server did not complete.
+func (e ending) unfinished() diagnosis {
+	s := e.seen
+	sent := count(s.synAcks, "SYN-ACK")
+	switch {
+	case e.how == "rst" && e.by == event.Client && !s.acked:
+		return diagnosis{event.CauseSYNACKReset, "client answered the SYN-ACK with RST"}
+	case e.how == "shutdown" && s.synAcks < 2:
+		return diagnosis{}
+	case s.acked && s.dropped[event.Client] != "":
+		return diagnosis{event.CauseHandshakeACKLost, fmt.Sprintf("server ignored the ACK of its SYN-ACK: %s; it sent %s", s.dropped[event.Client], sent)}
+	case s.acked:
+		return diagnosis{event.CauseHandshakeACKLost, fmt.Sprintf("server did not get the ACK of its SYN-ACK, which was seen here; it sent %s", sent)}
+	case s.unheard > 0:
+		return diagnosis{event.CauseHandshakeACKMissing, fmt.Sprintf("client did not get the SYN-ACK: it sent %s more after it; the server sent %s", count(s.unheard, "SYN"), sent)}
+	}
+	return diagnosis{event.CauseHandshakeACKMissing, fmt.Sprintf("the ACK of the SYN-ACK never came, though the server sent %s in %s", sent, tlswire.Span(e.duration))}
+}
+
+// vanished is of an endpoint that gave up an established connection.
+func (e ending) vanished() diagnosis {
+	for side := event.Client; side <= event.Server; side++ {
+		if n := e.seen.again[side]; n > 0 {
+			return diagnosis{event.CausePeerVanished, fmt.Sprintf("%s answers no more: the %s sent its last segments %d times again", side.Peer(), side, n)}
+		}
+	}
+	return diagnosis{event.CausePeerVanished, "an endpoint gave up waiting for the other"}
+}
+
+// plain is of a client that speaks TLS to a server that does not, or the other
+// way round, where the decoder of TLS had nothing to decode.
+func (e ending) plain() diagnosis {
+	s := e.seen
+	client, server := s.protocol(event.Client), s.protocol(event.Server)
+	switch {
+	case client == tlswire.ProtocolTLS && s.spoke[event.Server] && server != tlswire.ProtocolTLS && server != "":
+		return diagnosis{event.CauseTLSToPlainPort, fmt.Sprintf("client sent a ClientHello to a server that speaks %s in plain text", server)}
+	case len(s.first[event.Client]) == 0 || client == tlswire.ProtocolTLS:
+		return diagnosis{}
+	case !s.complains && !tlsPorts[e.port]:
+		return diagnosis{}
+	}
+	what := fmt.Sprintf("what is not TLS, beginning with %q,", s.first[event.Client])
+	if client != "" {
+		what = string(client) + " in plain text"
+	}
+	why := fmt.Sprintf("port %d, which is for TLS", e.port)
+	if s.complains {
+		why = "a server that takes TLS only"
+	}
+	return diagnosis{tlswire.PlainCode(event.Client, client), "client sent " + what + " to " + why}
+}
+
+// tlsPorts are registered for protocols that begin with TLS.
+var tlsPorts = map[uint16]bool{
+	443: true, 465: true, 563: true, 636: true, 853: true, 989: true, 990: true, 992: true, 993: true, 995: true,
+	5061: true, 5671: true, 6514: true, 6697: true, 8443: true, 8883: true,
+}
+
+// count is "1 SYN" or "3 SYNs".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// hints say what helps where package tlswire does not.
+var hints = map[event.CauseCode]string{
+	event.CauseRefused: "nothing listens on this port, a policy refuses it, or a firewall rejects it: check the port, and whether the server runs",
+	event.CauseNoAnswer: "a firewall that drops, a host that is down, or a way back that is missing: see whether the SYN arrives there, " +
+		"and raise no timeout before that",
+	event.CauseHandshakeACKMissing: "a firewall or a route that loses one direction, a client that went away, or a SYN with a false source (scan, flood)",
+	event.CauseHandshakeACKLost:    "the client believes that it is connected and the server does not: look for what drops the last segment between them",
+	event.CauseSYNACKReset:         "a port scan (SYN scan), a client that gave up meanwhile, or a client whose firewall or raw socket does not know the connection",
+	event.CauseClientSilent:        "a health check, a port scan, or a client that waits for the server to speak first",
+	event.CauseReset: "a RST throws away what is on its way: a process that ended, a socket closed with data unread or with SO_LINGER 0, or a middlebox; " +
+		"look into the log of the side that sent it",
+	event.CauseLeftAfterHandshake: "see what the client says: some check the certificate only after the handshake, and close without an alert " +
+		"(curl checks the name so)",
+}
