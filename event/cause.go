@@ -52,7 +52,6 @@ const (
 
 // Causes of tls.failed, in which the transport ended without an alert.
 const (
-	CauseNoClientHello    CauseCode = "no_client_hello"
 	CauseIncompleteHello  CauseCode = "incomplete_client_hello"
 	CauseResetAfterHello  CauseCode = "reset_after_client_hello"
 	CauseServerClosed     CauseCode = "server_closed"
@@ -93,7 +92,7 @@ var causeCodes = []CauseCode{
 
 	CauseNotTLS, CauseSSL2, CausePlainHTTP, CauseProxyHeader, CausePlainText, CauseTLSToPlainPort,
 
-	CauseNoClientHello, CauseIncompleteHello, CauseResetAfterHello, CauseServerClosed, CauseServerSilent,
+	CauseIncompleteHello, CauseResetAfterHello, CauseServerClosed, CauseServerSilent,
 	CauseClientGaveUp, CauseClientLeft, CauseHandshakeTimeout, CauseEndpoint,
 
 	CauseRefused, CauseNoAnswer, CauseHandshakeACKMissing, CauseHandshakeACKLost, CauseSYNACKReset, CauseClientSilent,

@@ -172,7 +172,6 @@ var hints = map[event.CauseCode]string{
 	event.CauseHandshakeACKMissing: "a firewall or a route that loses one direction, a client that went away, or a SYN with a false source (scan, flood)",
 	event.CauseHandshakeACKLost:    "the client believes that it is connected and the server does not: look for what drops the last segment between them",
 	event.CauseSYNACKReset:         "a port scan (SYN scan), a client that gave up meanwhile, or a client whose firewall or raw socket does not know the connection",
-	event.CauseClientSilent:        "a health check, a port scan, or a client that waits for the server to speak first",
 	event.CauseReset: "a RST throws away what is on its way: a process that ended, a socket closed with data unread or with SO_LINGER 0, or a middlebox; " +
 		"look into the log of the side that sent it",
 	event.CauseLeftAfterHandshake: "see what the client says: some check the certificate only after the handshake, and close without an alert " +

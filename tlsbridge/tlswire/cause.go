@@ -224,7 +224,7 @@ var remarks = map[event.CauseCode]remark{
 		hint: "the port is for plain text: check the port (https is 443), or begin in plain text (http://, openssl s_client -starttls)",
 	},
 
-	event.CauseNoClientHello: {
+	event.CauseClientSilent: {
 		hint: "a health check, a port scan, or a client that waits for the server to speak first",
 	},
 	event.CauseIncompleteHello: {

@@ -187,7 +187,7 @@ func (e *evidence) brokenCode(end ending) event.CauseCode {
 	case !e.spoken && (e.cut[event.Client] > 0 || e.lost[event.Client]):
 		return event.CauseIncompleteHello
 	case !e.spoken && client:
-		return event.CauseNoClientHello
+		return event.CauseClientSilent
 	case !client && end.how == "rst" && !e.heard[event.Server]:
 		return event.CauseResetAfterHello
 	case !client:

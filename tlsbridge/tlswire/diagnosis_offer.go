@@ -2,6 +2,7 @@ package tlswire
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"synscope/event"
@@ -55,7 +56,7 @@ func (e *evidence) offered(side event.Side, code event.CauseCode) string {
 	case event.CauseNoCommonVersion:
 		return " (" + versions(c) + ")"
 	case event.CauseNoCommonSuite:
-		return ", which offers " + listed(without(c.CipherSuites))
+		return ", which offers " + listed(suites(c))
 	case event.CauseNoCommonGroup:
 		return ", which offers " + listed(without(c.SupportedGroups))
 	case event.CauseNoCommonSignature:
@@ -80,10 +81,19 @@ func versions(c *event.ClientHello) string {
 	return c.LegacyVersion.String() + " and older"
 }
 
+// suites are the cipher suites that a ClientHello offers: not those values that
+// only signal something (RFC 5746, section 3.3; RFC 7507, section 2).
+func suites(c *event.ClientHello) []event.CipherSuite {
+	const emptyRenegotiationInfo, fallback event.CipherSuite = 0x00ff, 0x5600
+	return slices.DeleteFunc(without(c.CipherSuites), func(s event.CipherSuite) bool {
+		return s == emptyRenegotiationInfo || s == fallback
+	})
+}
+
 // all is everything of a ClientHello that a server may find nothing in.
 func all(c *event.ClientHello) string {
 	parts := []string{
-		versions(c), some(without(c.CipherSuites), "cipher suite"), some(without(c.SupportedGroups), "group"),
+		versions(c), some(suites(c), "cipher suite"), some(without(c.SupportedGroups), "group"),
 		some(without(c.SignatureSchemes), "signature scheme"),
 	}
 	if c.ServerName == "" {

@@ -152,7 +152,7 @@ func TestNothingIsSent(t *testing.T) {
 	decode(&recording{ops: []op{{from: event.Client, end: "fin"}, {from: event.Server, end: "fin"}}}).want(t, `
 		client START > FAILED
 		server START > FAILED
-		failed, no_client_hello: client closed the connection before any message, without an alert`)
+		failed, client_silent: client closed the connection before any message, without an alert`)
 }
 
 // A server that has sent its Finished and its FIN may still be reached by the
