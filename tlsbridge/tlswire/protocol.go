@@ -30,6 +30,7 @@ var protocols = []struct {
 	{"PROXY ", ProtocolPROXY}, {"\r\n\r\n\x00\r\nQUIT\n", ProtocolPROXY},
 	{"SSH-", "SSH"},
 	{"220 ", "SMTP or FTP"}, {"220-", "SMTP or FTP"}, {"EHLO ", "SMTP"}, {"HELO ", "SMTP"}, {"554 ", "SMTP"}, {"421 ", "SMTP or FTP"},
+	{"500 ", "SMTP or FTP"},
 	{"+OK", "POP3"}, {"* OK", "IMAP"}, {"* PREAUTH", "IMAP"}, {"USER ", "FTP or POP3"},
 	{"RFB ", "VNC"}, {"AMQP", "AMQP"}, {"<?xml", "XMPP"}, {"<stream", "XMPP"}, {"-ERR", "Redis or POP3"}, {"*1\r\n$", "Redis"},
 	{"\x00\x00\x00\x08\x04\xd2\x16\x2f", "PostgreSQL"}, {"\x03\x00\x00", "RDP"},
