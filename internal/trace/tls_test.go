@@ -433,6 +433,10 @@ func TestFailureOnlyOursIsTold(t *testing.T) {
 		tls server START > RECVD_CH
 		tls failed by server: our endpoint gave up: `+net.ErrClosed.Error()+`
 		close shutdown`)
+	es := events.of(1)
+	if f := es[len(es)-2].Body.(*event.Failed); f.Code != "endpoint_error" || f.Hint == "" {
+		t.Errorf("code %q, hint %q", f.Code, f.Hint)
+	}
 }
 
 // The end of an older connection's handshake is not taken for that of the newer

@@ -247,15 +247,26 @@ func TestTLSToPlainPort(t *testing.T) {
 	decode(serveOnce(t, mail, openssl)).wantFailed(t, event.Server, "tls_to_plain_port", `"500 w", which looks like SMTP or FTP`)
 }
 
-// A server that reads the ClientHello and closes, or waits until the client has
-// had enough of it.
+// A server that reads the ClientHello and closes, or resets, or waits until the
+// client has had enough of it.
 func TestServerSaysNothing(t *testing.T) {
+	openssl := func(addr string) []string { return []string{"openssl", "s_client", "-connect", addr} }
 	closes := func(conn net.Conn, rec *recording) {
 		conn.Read(make([]byte, 4096))
 		rec.add(op{from: event.Server, end: "fin"})
 	}
-	decode(serveOnce(t, closes, func(addr string) []string { return []string{"openssl", "s_client", "-connect", addr} })).
+	decode(serveOnce(t, closes, openssl)).
 		wantFailed(t, event.Server, "server_closed", "closed the connection after client_hello, without an alert")
+
+	resets := func(conn net.Conn, rec *recording) {
+		conn.Read(make([]byte, 4096))
+		rec.add(op{from: event.Server, end: "rst"})
+		raw := conn.(recordedConn).Conn.(*net.TCPConn)
+		raw.SetLinger(0)
+		raw.Close()
+	}
+	decode(serveOnce(t, resets, openssl)).
+		wantFailed(t, event.Server, "reset_after_client_hello", "reset the connection after client_hello, without an alert")
 
 	waits := func(conn net.Conn, _ *recording) { io.Copy(io.Discard, struct{ io.Reader }{conn}) }
 	decode(serveOnce(t, waits, func(addr string) []string {
