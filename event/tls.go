@@ -309,9 +309,10 @@ func (*TLSState) Kind() Kind { return "tls.state" }
 type TLSStep struct {
 	// Step is "client_hello" (accepted for negotiation), "ticket" (a ticket
 	// was accepted or refused), "verify" (the peer's certificate), "sign"
-	// (our private key was used), "handshake" (its result), "plain" (the
-	// first bytes are not TLS), "close" (why we ended a connection that the
-	// client did not end).
+	// (our private key was used), "handshake" (its result; where nothing that
+	// the client offers was accepted, Detail says "accepts" and what would
+	// have been), "plain" (the first bytes are not TLS), "close" (why we ended
+	// a connection that the client did not end).
 	Step     string        `json:"step"`
 	OK       bool          `json:"ok"`
 	Detail   string        `json:"detail,omitempty"`

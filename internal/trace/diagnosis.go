@@ -26,7 +26,7 @@ func (c *conn) diagnosed(by event.Side, b *event.Close) *event.Close {
 		e.doubt = d.Doubt()
 	}
 	if x := e.diagnose(); x.code != "" {
-		b.Code, b.Cause, b.Hint = x.code, x.cause, cmp.Or(hints[x.code], tlswire.Hint(x.code))
+		b.Code, b.Cause, b.Hint = x.code, x.cause, cmp.Or(x.hint, hints[x.code], tlswire.Hint(x.code))
 	}
 	return b
 }
@@ -47,6 +47,12 @@ type ending struct {
 type diagnosis struct {
 	code  event.CauseCode
 	cause string
+	hint  string // "": that of the code
+}
+
+// told is a diagnosis with the hint of its code.
+func told(code event.CauseCode, format string, args ...any) diagnosis {
+	return diagnosis{code: code, cause: fmt.Sprintf(format, args...)}
 }
 
 // diagnose says why the connection went wrong. The zero diagnosis is of one that
@@ -56,7 +62,7 @@ func (e ending) diagnose() diagnosis {
 	case e.how == "evicted":
 		return diagnosis{}
 	case e.how == "refused":
-		return diagnosis{event.CauseRefused, "server refused the connection: it answered the SYN with RST"}
+		return told(event.CauseRefused, "server refused the connection: it answered the SYN with RST")
 	case e.seen.synAcks == 0 && !e.done:
 		return e.unanswered()
 	case !e.done || e.seen.untaken > 0 && !e.seen.serverWentOn:
@@ -67,22 +73,7 @@ func (e ending) diagnose() diagnosis {
 	if d := e.plain(); d.code != "" {
 		return d
 	}
-	switch {
-	case e.how == "shutdown":
-		return diagnosis{}
-	case e.bytes == 0:
-		how := "closed"
-		if e.how == "rst" {
-			how = "reset"
-		}
-		return diagnosis{event.CauseClientSilent, fmt.Sprintf("client connected and sent nothing; the %s %s the connection after %s", e.by, how, tlswire.Span(e.duration))}
-	case e.how == "rst" && !e.bothFIN && !e.seen.fin[e.by] && !e.orderly:
-		return diagnosis{event.CauseReset, fmt.Sprintf("%s reset the connection, %s after the last segment of the %s",
-			e.by, tlswire.Span(max(e.seen.at[e.by]-e.seen.at[e.by.Peer()], 0)), e.by.Peer())}
-	case e.doubt != "":
-		return diagnosis{event.CauseLeftAfterHandshake, "client left after the handshake without sending anything; it may have refused the server's certificate, which " + e.doubt}
-	}
-	return diagnosis{}
+	return e.left()
 }
 
 // unanswered is of a SYN without an answer.
@@ -90,9 +81,11 @@ func (e ending) unanswered() diagnosis {
 	reason := e.seen.dropped[event.Client]
 	switch {
 	case e.how == "dropped" && reason != "":
-		return diagnosis{event.CauseNoAnswer, "server did not answer the SYN: " + reason}
+		d := told(event.CauseNoAnswer, "server did not answer the SYN: %s", reason)
+		d.hint = "it was not to answer: see the rules under accept, and the limits, of its configuration"
+		return d
 	case e.how == "dropped", e.seen.syns > 1:
-		return diagnosis{event.CauseNoAnswer, fmt.Sprintf("server did not answer: %s in %s", count(e.seen.syns, "SYN"), tlswire.Span(e.duration))}
+		return told(event.CauseNoAnswer, "server did not answer: %s in %s", count(e.seen.syns, "SYN"), tlswire.Span(e.duration))
 	}
 	return diagnosis{}
 }
@@ -100,30 +93,31 @@ func (e ending) unanswered() diagnosis {
 // unfinished is of a TCP handshake that the server did not complete.
 func (e ending) unfinished() diagnosis {
 	s := e.seen
-	sent := count(s.synAcks, "SYN-ACK")
+	sent, dropped := count(s.synAcks, "SYN-ACK"), s.dropped[event.Client]
 	switch {
 	case e.how == "rst" && e.by == event.Client && !s.acked:
-		return diagnosis{event.CauseSYNACKReset, "client answered the SYN-ACK with RST"}
+		return told(event.CauseSYNACKReset, "client answered the SYN-ACK with RST")
 	case e.how == "shutdown" && s.synAcks < 2:
 		return diagnosis{}
-	case s.acked && s.dropped[event.Client] != "":
-		return diagnosis{event.CauseHandshakeACKLost, fmt.Sprintf("server ignored the ACK of its SYN-ACK: %s; it sent %s", s.dropped[event.Client], sent)}
+	case s.acked && dropped != "":
+		return told(event.CauseHandshakeACKLost, "server ignored the ACK of its SYN-ACK: %s; it sent %s", dropped, sent)
 	case s.acked:
-		return diagnosis{event.CauseHandshakeACKLost, fmt.Sprintf("server did not get the ACK of its SYN-ACK, which was seen here; it sent %s", sent)}
+		return told(event.CauseHandshakeACKLost, "server did not get the ACK of its SYN-ACK, which was seen here; it sent %s", sent)
 	case s.unheard > 0:
-		return diagnosis{event.CauseHandshakeACKMissing, fmt.Sprintf("client did not get the SYN-ACK: it sent %s more after it; the server sent %s", count(s.unheard, "SYN"), sent)}
+		return told(event.CauseHandshakeACKMissing, "client did not get the SYN-ACK: it sent %s more after it; the server sent %s",
+			count(s.unheard, "SYN"), sent)
 	}
-	return diagnosis{event.CauseHandshakeACKMissing, fmt.Sprintf("the ACK of the SYN-ACK never came, though the server sent %s in %s", sent, tlswire.Span(e.duration))}
+	return told(event.CauseHandshakeACKMissing, "the ACK of the SYN-ACK never came, though the server sent %s in %s", sent, tlswire.Span(e.duration))
 }
 
 // vanished is of an endpoint that gave up an established connection.
 func (e ending) vanished() diagnosis {
 	for side := event.Client; side <= event.Server; side++ {
 		if n := e.seen.again[side]; n > 0 {
-			return diagnosis{event.CausePeerVanished, fmt.Sprintf("%s answers no more: the %s sent its last segments %d times again", side.Peer(), side, n)}
+			return told(event.CausePeerVanished, "%s answers no more: the %s sent its last segments %d times again", side.Peer(), side, n)
 		}
 	}
-	return diagnosis{event.CausePeerVanished, "an endpoint gave up waiting for the other"}
+	return told(event.CausePeerVanished, "an endpoint gave up waiting for the other")
 }
 
 // plain is of a client that speaks TLS to a server that does not, or the other
@@ -132,8 +126,8 @@ func (e ending) plain() diagnosis {
 	s := e.seen
 	client, server := s.protocol(event.Client), s.protocol(event.Server)
 	switch {
-	case client == tlswire.ProtocolTLS && s.spoke[event.Server] && server != tlswire.ProtocolTLS && server != "":
-		return diagnosis{event.CauseTLSToPlainPort, fmt.Sprintf("client sent a ClientHello to a server that speaks %s in plain text", server)}
+	case client == tlswire.ProtocolTLS && server != tlswire.ProtocolTLS && server != "":
+		return told(event.CauseTLSToPlainPort, "client sent a ClientHello to a server that speaks %s in plain text", server)
 	case len(s.first[event.Client]) == 0 || client == tlswire.ProtocolTLS:
 		return diagnosis{}
 	case !s.complains && !tlsPorts[e.port]:
@@ -143,11 +137,32 @@ func (e ending) plain() diagnosis {
 	if client != "" {
 		what = string(client) + " in plain text"
 	}
-	why := fmt.Sprintf("port %d, which is for TLS", e.port)
+	where := fmt.Sprintf("port %d, which is for TLS", e.port)
 	if s.complains {
-		why = "a server that takes TLS only"
+		where = "a server that takes TLS only"
 	}
-	return diagnosis{tlswire.PlainCode(event.Client, client), "client sent " + what + " to " + why}
+	return told(tlswire.PlainCode(event.Client, client), "client sent %s to %s", what, where)
+}
+
+// left is of a connection that one side ended when it pleased.
+func (e ending) left() diagnosis {
+	switch {
+	case e.how == "shutdown":
+		return diagnosis{}
+	case e.bytes == 0:
+		verb := "closed"
+		if e.how == "rst" {
+			verb = "reset"
+		}
+		return told(event.CauseClientSilent, "client connected and sent nothing; the %s %s the connection after %s", e.by, verb, tlswire.Span(e.duration))
+	case e.how == "rst" && !e.bothFIN && !e.seen.fin[e.by] && !e.orderly:
+		since := max(e.seen.at[e.by]-e.seen.at[e.by.Peer()], 0)
+		return told(event.CauseReset, "%s reset the connection, %s after the last segment of the %s", e.by, tlswire.Span(since), e.by.Peer())
+	case e.doubt != "":
+		return told(event.CauseLeftAfterHandshake,
+			"client left after the handshake without sending anything; it may have refused the server's certificate, which %s", e.doubt)
+	}
+	return diagnosis{}
 }
 
 // tlsPorts are registered for protocols that begin with TLS.
@@ -166,9 +181,8 @@ func count(n int, noun string) string {
 
 // hints say what helps where package tlswire does not.
 var hints = map[event.CauseCode]string{
-	event.CauseRefused: "nothing listens on this port, a policy refuses it, or a firewall rejects it: check the port, and whether the server runs",
-	event.CauseNoAnswer: "a firewall that drops, a host that is down, or a way back that is missing: see whether the SYN arrives there, " +
-		"and raise no timeout before that",
+	event.CauseRefused:             "nothing listens on this port, a policy refuses it, or a firewall rejects it: check the port, and whether the server runs",
+	event.CauseNoAnswer:            "a firewall that drops, a host that is down, or a way back that is missing: see at the server whether the SYN arrives",
 	event.CauseHandshakeACKMissing: "a firewall or a route that loses one direction, a client that went away, or a SYN with a false source (scan, flood)",
 	event.CauseHandshakeACKLost:    "the client believes that it is connected and the server does not: look for what drops the last segment between them",
 	event.CauseSYNACKReset:         "a port scan (SYN scan), a client that gave up meanwhile, or a client whose firewall or raw socket does not know the connection",

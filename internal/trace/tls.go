@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"strings"
 	"time"
 
 	"synscope/event"
@@ -147,7 +148,7 @@ func (c *conn) observeTLS(o *observation) {
 			s.signing += t.step.Duration
 		}
 		if t.step.Step == "handshake" && !t.step.OK {
-			s.accepts = t.step.Detail
+			s.accepts, _ = strings.CutPrefix(t.step.Detail, "accepts ")
 		}
 		c.emit(o.at, event.Endpoint, event.Server, t.step)
 	case t.end:

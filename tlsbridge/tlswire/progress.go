@@ -266,11 +266,21 @@ func (d *Decoder) fail(at Stamp, end ending) {
 	if d.started {
 		end.waited = at.T - d.lastT
 	}
+	d.seen.cut[event.Client] = max(d.seen.cut[event.Client], d.incomplete(event.Client))
 	x := diagnose(&d.seen, end, Endpoint{})
 	d.ending = end
 	d.failure = &event.Failed{Side: end.side, Code: x.code, Cause: x.cause, Hint: x.hint}
 	told := *d.failure
 	d.emit(at, end.side, &told)
+}
+
+// incomplete counts the bytes of a side that wait for the rest of a record or
+// message.
+func (d *Decoder) incomplete(side event.Side) int {
+	if f := d.framer(side); f.broken == nil && f.n > 0 {
+		return f.n + f.got
+	}
+	return len(d.half(side).messages.buf)
 }
 
 // notTLS fails the connection: what came is something else.
