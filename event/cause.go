@@ -55,7 +55,7 @@ const (
 	CauseIncompleteHello  CauseCode = "incomplete_client_hello"
 	CauseResetAfterHello  CauseCode = "reset_after_client_hello"
 	CauseServerClosed     CauseCode = "server_closed"
-	CauseServerSilent     CauseCode = "server_silent"
+	CauseServerSilent     CauseCode = "server_silent" // of conn.close as well
 	CauseClientGaveUp     CauseCode = "client_gave_up"
 	CauseClientLeft       CauseCode = "client_left"
 	CauseHandshakeTimeout CauseCode = "handshake_timeout"

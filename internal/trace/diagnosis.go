@@ -23,7 +23,7 @@ func (c *conn) diagnosed(by event.Side, b *event.Close) *event.Close {
 		sum := d.Summary()
 		e.orderly = sum.ClientState == event.TLSFailed || // by an alert, which says why
 			by == event.Client && sum.ClientCloseNotify || by == event.Server && sum.ServerCloseNotify
-		e.doubt = d.Doubt()
+		e.waiting, e.doubt = d.Waiting(c.last.Sub(c.start)), d.Doubt()
 	}
 	if x := e.diagnose(); x.code != "" {
 		b.Code, b.Cause, b.Hint = x.code, x.cause, cmp.Or(x.hint, hints[x.code], tlswire.Hint(x.code))
@@ -40,9 +40,13 @@ type ending struct {
 	bytes         uint64
 	duration      time.Duration
 	seen          *evidence
-	orderly       bool   // the side that ended it had said goodbye in TLS
-	doubt         string // of tlswire.Decoder
+	orderly       bool          // the side that ended it had said goodbye in TLS
+	waiting       time.Duration // as the method of tlswire.Decoder
+	doubt         string        // likewise
 }
+
+// unended reports whether only the observation ended.
+func (e ending) unended() bool { return e.how == "shutdown" || e.how == "evicted" }
 
 type diagnosis struct {
 	code  event.CauseCode
@@ -59,8 +63,6 @@ func told(code event.CauseCode, format string, args ...any) diagnosis {
 // did not, as far as can be told.
 func (e ending) diagnose() diagnosis {
 	switch {
-	case e.how == "evicted":
-		return diagnosis{}
 	case e.how == "refused":
 		return told(event.CauseRefused, "server refused the connection: it answered the SYN with RST")
 	case e.seen.synAcks == 0 && !e.done:
@@ -97,7 +99,7 @@ func (e ending) unfinished() diagnosis {
 	switch {
 	case e.how == "rst" && e.by == event.Client && !s.acked:
 		return told(event.CauseSYNACKReset, "client answered the SYN-ACK with RST")
-	case e.how == "shutdown" && s.synAcks < 2:
+	case e.unended() && s.synAcks < 2:
 		return diagnosis{}
 	case s.acked && dropped != "":
 		return told(event.CauseHandshakeACKLost, "server ignored the ACK of its SYN-ACK: %s; it sent %s", dropped, sent)
@@ -114,7 +116,7 @@ func (e ending) unfinished() diagnosis {
 func (e ending) vanished() diagnosis {
 	for side := event.Client; side <= event.Server; side++ {
 		if n := e.seen.again[side]; n > 0 {
-			return told(event.CausePeerVanished, "%s answers no more: the %s sent its last segments %d times again", side.Peer(), side, n)
+			return told(event.CausePeerVanished, "%s answers no more: the %s sent its last segments again, %s", side.Peer(), side, count(n, "time"))
 		}
 	}
 	return told(event.CausePeerVanished, "an endpoint gave up waiting for the other")
@@ -147,7 +149,10 @@ func (e ending) plain() diagnosis {
 // left is of a connection that one side ended when it pleased.
 func (e ending) left() diagnosis {
 	switch {
-	case e.how == "shutdown":
+	case e.unended() && e.waiting > 0:
+		return told(event.CauseServerSilent, "server had sent nothing for %s since the ClientHello when the observation ended%s",
+			tlswire.Span(e.waiting), e.seen.lost(event.Client))
+	case e.unended():
 		return diagnosis{}
 	case e.bytes == 0:
 		verb := "closed"
@@ -171,7 +176,7 @@ var tlsPorts = map[uint16]bool{
 	5061: true, 5671: true, 6514: true, 6697: true, 8443: true, 8883: true,
 }
 
-// count is "1 SYN" or "3 SYNs".
+// count is "1 SYN" or "3 SYNs": of nouns that take an s.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

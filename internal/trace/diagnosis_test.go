@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ func closing(t *testing.T, port uint16, story func(w *wire)) *event.Close {
 // showed.
 func TestCauseOfClose(t *testing.T) {
 	const hello = "\x16\x03\x01\x00\x05hello"
+	realHello := record(t, tls.VersionTLS12).flights[0].data
 	speak := func(client, server string) func(w *wire) {
 		return func(w *wire) {
 			w.connect()
@@ -119,6 +121,13 @@ func TestCauseOfClose(t *testing.T) {
 			w.connect()
 			w.reset()
 		}, "client_silent", "client connected and sent nothing; the client reset the connection after 3ms"},
+		{"ClientHello without an answer", 443, func(w *wire) {
+			w.connect()
+			w.client(event.ACK|event.PSH, realHello)
+			w.seq[event.Client] -= uint32(len(realHello))
+			w.client(event.ACK|event.PSH, realHello)
+		}, "server_silent", "server had sent nothing for 1ms since the ClientHello when the observation ended; " +
+			"the client sent its last segments again, 1 time, and nothing acknowledged them"},
 		{"client gone", 7, func(w *wire) {
 			w.connect()
 			w.client(event.ACK|event.PSH, "x")
@@ -127,7 +136,7 @@ func TestCauseOfClose(t *testing.T) {
 				w.seq[event.Server]--
 			}
 			w.becomes(event.StateClosed, "")
-		}, "peer_vanished", "client answers no more: the server sent its last segments 2 times again"},
+		}, "peer_vanished", "client answers no more: the server sent its last segments again, 2 times"},
 		{"reset", 7, func(w *wire) {
 			w.connect()
 			w.client(event.ACK|event.PSH, "x")

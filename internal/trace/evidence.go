@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"fmt"
 	"time"
 
 	"synscope/event"
@@ -53,6 +54,14 @@ func (e *evidence) segment(from event.Side, s *event.Segment, t time.Duration) {
 	default:
 		e.serverWentOn = true
 	}
+}
+
+// lost says that what a side sent last seems not to have arrived, "" if it did.
+func (e *evidence) lost(side event.Side) string {
+	if e.again[side] == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the %s sent its last segments again, %s, and nothing acknowledged them", side, count(e.again[side], "time"))
 }
 
 // data takes what a side said next.

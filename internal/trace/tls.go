@@ -126,6 +126,9 @@ func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 	if d := c.tls.decoder.Diagnose(tlswire.Endpoint{Error: c.tls.err, Accepts: c.tls.accepts}); d != nil {
 		f = d
 	}
+	if f.Code == event.CauseServerSilent {
+		f.Cause += c.seen.lost(event.Client)
+	}
 	if c.tls.ours && f.Side == event.Client && (f.Code == event.CauseUntrustedAuthority || f.Code == event.CauseCertificateRefused) {
 		f.Hint += "; synscope ca --trust says how, for the authority of this endpoint"
 	}

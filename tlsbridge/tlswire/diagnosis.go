@@ -35,6 +35,15 @@ func (d *Decoder) Diagnose(endpoint Endpoint) *event.Failed {
 	return &event.Failed{Side: d.ending.side, Code: x.code, Cause: x.cause, Error: endpoint.Error, Hint: x.hint}
 }
 
+// Waiting says for how long, until now, a client has waited for the server's first
+// answer to its ClientHello; 0 if it does not.
+func (d *Decoder) Waiting(now time.Duration) time.Duration {
+	if d.failure != nil || d.seen.hello == nil || d.seen.heard[event.Server] {
+		return 0
+	}
+	return max(now-d.lastT, 0)
+}
+
 func diagnose(e *evidence, end ending, endpoint Endpoint) diagnosis {
 	if end.side != event.Server {
 		endpoint = Endpoint{} // it can only say what the client did to it
