@@ -81,6 +81,10 @@ var rules = map[string]rule{
 		imports: []string{"tlsbridge/tlswire"},
 		why:     "it reads packets and secrets out of files, and does not know what is made of them",
 	},
+	"internal/control": {
+		imports: []string{"event", "internal/jsonlines", "internal/trace"},
+		why:     "it keeps and serves events, and does not know what makes them or who shows them",
+	},
 	"internal/config": {
 		imports: []string{"event"},
 		why:     "it is read and checked before anything else is made",
@@ -94,7 +98,7 @@ var rules = map[string]rule{
 	},
 	"cmd/synscope": {
 		imports: []string{
-			".", "event", "internal/config", "internal/explain", "internal/jsonlines", "internal/keylog", "internal/ladder",
+			".", "event", "internal/config", "internal/control", "internal/explain", "internal/jsonlines", "internal/keylog", "internal/ladder",
 			"internal/pcapng", "internal/privilege", "internal/trace", "stack", "tlsbridge", "tun",
 		}, gvisor: true,
 		why: "it is the command",

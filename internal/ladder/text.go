@@ -32,6 +32,10 @@ func escape(s string, limit int, unicode bool) string {
 	return b.String()
 }
 
+// Escape makes a text that a peer chose safe for other output as well: at most
+// limit columns of printable ASCII, and, if unicode is set, Latin letters.
+func Escape(s string, limit int, unicode bool) string { return escape(s, limit, unicode) }
+
 func escapeRune(r rune, raw string, unicode bool) string {
 	switch {
 	case r == '\\':
