@@ -36,7 +36,8 @@ func newServeCommand() *cobra.Command {
 			"otherwise. What happens from SYN to Finished is told on the standard output.\n\n" +
 			"It starts with the privilege to make the interface (CAP_NET_ADMIN) and gives up\n" +
 			"all privileges before the first packet is read. SIGHUP reads the configuration\n" +
-			"again, SIGTERM and SIGINT end it in order.",
+			"again, SIGTERM and SIGINT end it in order. While it runs, synscope ls, show and\n" +
+			"tail ask it over its control socket.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &daemon{file: file, flags: cmd.Flags(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
