@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"synscope/internal/control"
 )
@@ -50,22 +48,13 @@ func newLsCommand() *cobra.Command {
 		if open {
 			q.State = "open"
 		}
-		out, in := terminal(cmd.OutOrStdout()), terminalIn(cmd.InOrStdin())
+		out, in := terminal(cmd.OutOrStdout()), terminal(cmd.InOrStdin())
 		if format == "table" && !once && out != nil && in != nil {
 			return watch(cmd.Context(), client, q, in, out)
 		}
 		return list(cmd.Context(), client, q, format, cmd.OutOrStdout())
 	}
 	return cmd
-}
-
-// terminalIn returns the terminal that r is, or nil.
-func terminalIn(r io.Reader) *os.File {
-	f, ok := r.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return nil
-	}
-	return f
 }
 
 // list writes the connections once.

@@ -149,15 +149,16 @@ func (c *Client) unreachable(err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
+	var dial *net.OpError
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
+	case !errors.As(err, &dial) || dial.Op != "dial":
+		return &Error{fmt.Errorf("control socket %s: the daemon gave no answer: %w", c.path, reason(err)), "it answers root and its own user, and nobody once it ends"}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return &Error{fmt.Errorf("control socket %s: no daemon is running there", c.path), "start synscope serve, or give its --control here too"}
 	case errors.Is(err, fs.ErrPermission):
 		return &Error{fmt.Errorf("control socket %s: permission denied", c.path), "ask as root, or as the user that the daemon runs as"}
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return &Error{fmt.Errorf("control socket %s: the daemon closed the connection without an answer", c.path), "it answers root and its own user only, and ends its answers when it ends"}
 	}
 	return fmt.Errorf("control socket %s: %w", c.path, reason(err))
 }

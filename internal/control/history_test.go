@@ -187,7 +187,7 @@ func TestSizeOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, line := range map[string][]byte{"segment": segment, "hello": hello} {
-		const n = 4_000
+		const n = 1_000
 		es := make([]*event.Event, n)
 		var before, after runtime.MemStats
 		runtime.GC()

@@ -93,7 +93,7 @@ func (s *Server) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout+time.Second)
 		defer cancel()
 		if s.http.Shutdown(ctx) != nil {
-			s.http.Close()
+			s.http.Close() // a reader does not even read what was: its write fails now
 		}
 		s.served.Wait()
 		s.listener.Close() // also where Serve was not called
@@ -195,7 +195,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return refusal{http.StatusNotFound, s.history.missing(rd.conn)}
 	}
-	rd.control.SetWriteDeadline(time.Time{})
+	rd.control.SetWriteDeadline(time.Time{}) // a reader may be slow
 	rd.start(past)
 	select {
 	case <-r.Context().Done():

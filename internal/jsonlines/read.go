@@ -25,6 +25,9 @@ func Read(r io.Reader) iter.Seq2[*event.Event, error] {
 			n++
 			e := new(event.Event)
 			if err := json.Unmarshal(lines.Bytes(), e); err != nil {
+				if cut := lines.Err(); cut != nil { // the line is what came before r failed
+					err = cut
+				}
 				yield(nil, fmt.Errorf("line %d: %w", n, err))
 				return
 			}

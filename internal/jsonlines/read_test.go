@@ -48,6 +48,7 @@ func TestReadErrors(t *testing.T) {
 		want string
 	}{
 		"cut":     {strings.NewReader(b.String() + b.String()[:40]), "line 2: unexpected end of JSON input"},
+		"failed":  {io.MultiReader(strings.NewReader(b.String()+b.String()[:40]), iotest.ErrReader(errFull)), "line 2: no space left on device"},
 		"unknown": {strings.NewReader(b.String() + `{"kind":"new"}`), `line 2: event: unknown kind "new"`},
 		"long":    {io.MultiReader(&b, strings.NewReader(strings.Repeat("x", maxLine+1))), "line 2: bufio.Scanner: token too long"},
 	} {
