@@ -31,12 +31,13 @@ type history struct {
 	newest  uint64     // the newest connection heard of
 	status  HistoryStatus
 	readers map[*reader]struct{}
+	waiting int // events at most that wait for a reader; a field for the tests' sake
 }
 
 func newHistory(l Limits) *history {
 	return &history{
 		limits: l, records: make(map[uint64]*record), all: list.New(), ended: list.New(),
-		readers: make(map[*reader]struct{}),
+		readers: make(map[*reader]struct{}), waiting: readerQueue,
 	}
 }
 

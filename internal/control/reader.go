@@ -8,8 +8,8 @@ import (
 	"synscope/internal/trace"
 )
 
-// readerQueue bounds the events that wait for a reader. Most of them are in the
-// history as well.
+// readerQueue is the bound on the events that wait for a reader. Most of them are
+// in the history as well.
 const readerQueue = 1 << 14
 
 // A reader writes the events that come as JSON lines, on the goroutine of its
@@ -113,7 +113,7 @@ func (h *history) subscribe(r *reader, ended int) (past []*event.Event, ok bool)
 			past = append(past, rec.events()...)
 		}
 	}
-	r.queue = trace.NewQueue(r, r.flush, readerQueue)
+	r.queue = trace.NewQueue(r, r.flush, h.waiting)
 	h.readers[r] = struct{}{}
 	return past, true
 }
