@@ -1,6 +1,7 @@
 package tlswire
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -60,23 +61,19 @@ func diagnose(e *evidence, end ending, endpoint Endpoint) diagnosis {
 // alerted says what an alert means that ended the handshake.
 func (e *evidence) alerted(end ending, endpoint Endpoint) diagnosis {
 	r := e.refusal(end)
-	code, detail := r.code, ""
-	if c := endpoint.code(); c != "" {
-		code = c
-	}
-	if r.certificate && e.certificate[end.side.Peer()] && code != event.CauseNoClientCertificate {
+	code := cmp.Or(endpoint.code(), r.code)
+	certificate := r.certificate && e.certificate[end.side.Peer()]
+	var detail string
+	if certificate && code != event.CauseNoClientCertificate {
 		code, detail = e.refused(end, code)
 	} else {
 		detail = e.offered(end.side, code)
 	}
 	m := remarks[code]
-	if code == r.code && r.what != "" {
-		m.what = r.what
+	if code == r.code {
+		m.what, m.hint = cmp.Or(r.what, m.what), cmp.Or(r.hint, m.hint)
 	}
-	if code == r.code && r.hint != "" {
-		m.hint = r.hint
-	}
-	cause := fmt.Sprintf("%s %s%s: alert %s%s", end.side, m.of(end.side), detail, end.what, e.after(r.certificate && e.certificate[end.side.Peer()]))
+	cause := fmt.Sprintf("%s %s%s: alert %s%s", end.side, m.of(end.side), detail, end.what, e.after(certificate))
 	if endpoint.Accepts != "" {
 		cause += "; the server accepts the " + endpoint.Accepts
 	}
@@ -87,7 +84,8 @@ func (e *evidence) alerted(end ending, endpoint Endpoint) diagnosis {
 func (e *evidence) refusal(end ending) refusal {
 	a := end.what
 	// Before TLS 1.3 there is no alert for it (RFC 5246, section 7.4.6).
-	empty := e.certificate[event.Client] && len(e.chain[event.Client]) == 0
+	chain := e.chain[event.Client]
+	empty := chain != nil && len(chain) == 0
 	if end.side == event.Server && empty && (a == alertHandshakeFailure || a == alertBadCertificate) {
 		a = alertCertificateRequired
 	}
@@ -152,10 +150,7 @@ var endpointErrors = []struct {
 // broken says what the end of the transport means, or of the session, that came
 // without an alert.
 func (e *evidence) broken(end ending, endpoint Endpoint) diagnosis {
-	code := e.brokenCode(end)
-	if c := endpoint.code(); c != "" {
-		code = c
-	}
+	code := cmp.Or(endpoint.code(), e.brokenCode(end))
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s%s, without an alert", end.side, verbs[end.how], e.after(false))
 	m := remarks[code]

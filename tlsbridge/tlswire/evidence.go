@@ -15,8 +15,8 @@ type evidence struct {
 	answer      *event.ServerHello // the newest, or a HelloRetryRequest; nil likewise
 	request     *event.CertificateRequest
 
-	certificate [3]bool // by Side: sent a Certificate
-	chain       [3][]event.X509
+	certificate [3]bool         // by Side: sent a Certificate
+	chain       [3][]event.X509 // likewise, the last; nil if it could not be read
 
 	spoken   bool                // a message was seen
 	latest   event.HandshakeType // the last of either side
