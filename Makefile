@@ -15,7 +15,7 @@ TEST_TOOLS = $(DEMO_TOOLS) nft:nftables ping:iputils-ping gnutls-cli:gnutls-bin 
              node:nodejs keytool:default-jre-headless tshark:tshark dumpcap:wireshark-common \
              setpriv:util-linux gcc:gcc
 
-.PHONY: build demo run test check unit race integration fuzz fuzz-short bench-read install clean demo-tools test-tools
+.PHONY: build demo run test check unit race integration fuzz fuzz-short bench install clean demo-tools test-tools
 
 build:
 	$(GO) build -trimpath -o bin/synscope ./cmd/synscope
@@ -56,7 +56,7 @@ fuzz-short:
 	@GO="$(GO)" sh .ci/fuzz 1s
 
 # How fast captures are read, beside tshark: a few minutes, and 2 GB in TMPDIR.
-bench-read: test-tools build
+bench: test-tools build
 	$(GO) run ./integration/readbench -synscope bin/synscope
 
 install: build

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -69,6 +70,7 @@ func (r *reading) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	fewerCollections()
 	out := newEventWriter(w, format, r.explain, match, nil)
 	var sink trace.Sink = out
 	if r.conn != 0 {
@@ -81,6 +83,15 @@ func (r *reading) run(ctx context.Context) error {
 		err = errors.Join(file.Close(), err)
 	}
 	return err
+}
+
+// fewerCollections has garbage collected less often than usual, while there is
+// memory: what is kept of a recording is little beside what is made of it, and
+// soon let go.
+func fewerCollections() {
+	const percent, enough = 800, 1 << 30
+	debug.SetGCPercent(percent)
+	debug.SetMemoryLimit(enough)
 }
 
 // outputFormat is what was asked for, or what suits where the events go.

@@ -46,7 +46,9 @@ type ending struct {
 }
 
 // unended reports whether only the observation ended.
-func (e ending) unended() bool { return e.how == "shutdown" || e.how == "evicted" }
+func (e ending) unended() bool {
+	return e.how == "shutdown" || e.how == "evicted" || e.how == "end_of_capture"
+}
 
 type diagnosis struct {
 	code  event.CauseCode
