@@ -46,7 +46,7 @@ func open(c Config, links *links) (*Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	queue, refused, err := openQueue(c.Name, !c.NoOffload)
+	queue, refused, err := makeQueue(c, links)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +65,15 @@ func open(c Config, links *links) (*Interface, error) {
 		queue: queue, watch: watch,
 		refused: refused, overlaps: overlaps,
 	}, nil
+}
+
+// makeQueue makes the interface and returns its queue.
+func makeQueue(c Config, links *links) (q *queue, refused, err error) {
+	if c.Kind == Veth {
+		q, err = links.openVeth(c)
+		return q, nil, err
+	}
+	return openQueue(c.Name, !c.NoOffload)
 }
 
 // Name is the name of the interface.
