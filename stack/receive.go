@@ -60,7 +60,7 @@ func (s *Stack) receive(in *inbound) bool {
 			s.link.write(reply)
 		}
 	case p.Protocol == uint8(header.UDPProtocolNumber):
-		s.reject(in, "no UDP service", unreachablePort)
+		s.receiveUDP(in)
 	default:
 		s.reject(in, "protocol not served", unreachableProtocol)
 	}

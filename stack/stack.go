@@ -98,6 +98,9 @@ type Stack struct {
 	policyMu sync.RWMutex
 	policyFn func(client, server netip.AddrPort) Verdict
 
+	udpMu sync.Mutex
+	udp   map[uint16]*Datagrams // by port
+
 	accepted  chan *Conn
 	closing   chan struct{} // closed by StopAccepting
 	stopOnce  sync.Once
