@@ -36,7 +36,10 @@ func (p *printer) header() {
 // peers names the two ends of the connection, as far as they are known.
 func (p *printer) peers() string {
 	name := ""
-	if p.hello != nil {
+	if p.open != nil { // unless the client says another
+		name = escape(p.open.Name, 64, p.Unicode)
+	}
+	if p.hello != nil && p.hello.ServerName != "" {
 		name = escape(p.hello.ServerName, 64, p.Unicode)
 	}
 	switch {

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"container/list"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -39,6 +40,10 @@ type Capture interface {
 type Config struct {
 	// Device names the interface, for conn.open.
 	Device string
+	// Name returns the host name that the address of a server was given for,
+	// or "", for conn.open. It is called on the tracer's goroutine and must
+	// not block. Nil means that there are none.
+	Name func(netip.Addr) string
 	// Endpoint is the side whose TCP states the endpoint itself tells, so
 	// that they are not inferred: Server for a stack of ours, NoSide for
 	// packets of others.
@@ -256,9 +261,11 @@ func (t *Tracer) open(o *observation, midStream bool) *conn {
 	t.conns[o.flow] = c
 	c.place = t.all.PushBack(c)
 	c.embryo = t.embryonic.PushBack(c)
-	c.emit(o.at, event.Wire, event.NoSide, &event.Open{
-		Client: o.flow.Client, Server: o.flow.Server, Device: t.cfg.Device, MidStream: midStream,
-	})
+	open := &event.Open{Client: o.flow.Client, Server: o.flow.Server, Device: t.cfg.Device, MidStream: midStream}
+	if t.cfg.Name != nil {
+		open.Name = t.cfg.Name(o.flow.Server.Addr())
+	}
+	c.emit(o.at, event.Wire, event.NoSide, open)
 	return c
 }
 
