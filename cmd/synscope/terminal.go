@@ -15,6 +15,9 @@ const defaultWidth = 100
 
 // terminal returns the terminal that w is, or nil.
 func terminal(w io.Writer) *os.File {
+	if h, ok := w.(*held); ok {
+		w = h.w
+	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
