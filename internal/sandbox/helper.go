@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 
@@ -27,6 +28,7 @@ func Main() {
 	// Namespaces are a matter of the process, but capabilities and the signal
 	// of the parent's death are one of the thread that executes the command.
 	runtime.LockOSThread()
+	debug.SetGCPercent(-1) // it lives for milliseconds
 	unix.CloseOnExec(fd)
 	h := helper{control: control{fd}}
 	if err := h.run(); err != nil {

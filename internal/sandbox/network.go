@@ -58,11 +58,19 @@ func (h *helper) makeInterface() error {
 	}
 	var told error
 	if err := conn.Control(func(fd uintptr) {
+		leaveToNamespace(int(fd))
 		told = h.control.tell(message{Ready: &ready{Name: iface.Name(), MTU: iface.MTU(), IPv6: ipv6}}, int(fd))
 	}); err != nil {
 		return err
 	}
 	return told
+}
+
+// leaveToNamespace has the interface outlive its queue, and go with its network
+// namespace. The kernel removes that in the background, where the end of the
+// queue would wait for it, some 20 ms.
+func leaveToNamespace(queue int) {
+	unix.IoctlSetInt(queue, unix.TUNSETPERSIST, 1) // a pair does so anyway
 }
 
 // openInterface makes a TUN interface or, where it may not, a pair of virtual

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // maxFile bounds a file that is read, in bytes. Bundles have 0.2 MB.
@@ -126,29 +127,31 @@ func (i *Injection) coverPEM(path string) bool {
 // read reads a file that is to be covered, and returns its path without symbolic
 // links. The data are nil if it is covered already.
 func (i *Injection) read(path string) (target string, data []byte, ok bool) {
-	target, err := filepath.EvalSymlinks(path)
-	if err == nil {
-		target, err = filepath.Abs(target)
+	if i.covered[path] {
+		return path, nil, true
 	}
+	// It may be anything: what is opened must not wait.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", nil, false
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxFile {
+		return "", nil, false
+	}
+	target, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	if err != nil {
 		return "", nil, false
 	}
 	if i.covered[target] {
 		return target, nil, true
 	}
-	if info, err := os.Stat(target); err != nil || !info.Mode().IsRegular() {
+	data = make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
 		return "", nil, false
 	}
-	f, err := os.Open(target)
-	if err != nil {
-		return "", nil, false
-	}
-	defer f.Close()
-	data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil || len(data) > maxFile {
-		return "", nil, false
-	}
-	return target, slices.Clip(data), true
+	return target, data, true
 }
 
 // cover has data be seen instead of a file.
