@@ -41,7 +41,8 @@ func (h *helper) replaceFiles() error {
 			}
 		}
 	}
-	return mount("", FilesDir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	// Wherever its files are mounted.
+	return mount("", FilesDir, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 }
 
 // empty has a directory be seen empty. One that is not there is so already.
