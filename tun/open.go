@@ -1,12 +1,16 @@
 package tun
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // An Interface is a TUN interface of the kernel. It is a Device.
 type Interface struct {
 	name     string
 	mtu      int
 	queue    *queue
+	links    *links
 	watch    *watcher
 	refused  error
 	overlaps []Overlap
@@ -62,7 +66,7 @@ func open(c Config, links *links) (*Interface, error) {
 	}
 	return &Interface{
 		name: c.Name, mtu: c.MTU,
-		queue: queue, watch: watch,
+		queue: queue, links: links, watch: watch,
 		refused: refused, overlaps: overlaps,
 	}, nil
 }
@@ -107,11 +111,15 @@ func (i *Interface) Read(bufs [][]byte) (n int, off Offload, err error) { return
 func (i *Interface) Write(bufs [][]byte, off Offload) error { return i.queue.write(bufs, off) }
 
 // Close removes the interface with its addresses and routes. Read and Write
-// return, and Changes is closed.
+// return, and Changes is closed. To remove a Veth takes CAP_NET_ADMIN.
 func (i *Interface) Close() error {
 	i.closing.Do(func() {
 		i.watch.close() // first, so that our own removal is not told as Deleted
 		i.closeErr = i.queue.close()
+		if i.queue.ether {
+			i.closeErr = errors.Join(i.closeErr, i.links.remove(i.watch.index, i.name))
+		}
+		i.links.close()
 	})
 	return i.closeErr
 }

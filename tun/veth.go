@@ -97,6 +97,15 @@ func (l *links) openPeer(pair *netlink.Veth, name string) (*queue, error) {
 	return q, nil
 }
 
+// remove removes a pair by one of its ends. One that is gone is no error.
+func (l *links) remove(index int, name string) error {
+	err := l.handle.LinkDel(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: index}})
+	if err == nil || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return &Error{Op: "remove", Name: name, Err: err}
+}
+
 // openPacketSocket opens a packet socket on an interface, with the virtio-net
 // header, so that frames keep their offloads.
 func openPacketSocket(index int) (*os.File, error) {
