@@ -83,6 +83,8 @@ type runner struct {
 	world   *world
 	scope   *synscope.Scope
 	conns   counter
+
+	executed bool // there was a command
 }
 
 // run runs the command. It returns an exitError, or does not return where a
@@ -133,6 +135,7 @@ func (r *runner) execute() (status syscall.WaitStatus, err error) {
 	if err := r.box.Exec(); err != nil {
 		return 0, err
 	}
+	r.executed = true
 	if status, err = r.box.Wait(); err != nil {
 		return 0, err
 	}
@@ -219,7 +222,7 @@ func (r *runner) end() {
 	defer cancel()
 	r.scope.Shutdown(ctx) // what is still open then is reset, which is told
 	r.world.wait()
-	if r.conns.n == 0 && r.output.Events == "" && r.output.Format == config.FormatLadder {
+	if r.executed && r.conns.n == 0 && r.output.Events == "" && r.output.Format == config.FormatLadder {
 		r.log.Info(fmt.Sprintf("%s made no connection", r.args[0]))
 	}
 }
