@@ -127,7 +127,11 @@ func (r *runner) execute() (status syscall.WaitStatus, err error) {
 	if r.box, err = sandbox.New(); err != nil {
 		return 0, err
 	}
-	defer r.box.Close()
+	defer func() {
+		if err != nil {
+			r.box.Close()
+		}
+	}()
 	if err := r.begin(path); err != nil {
 		return 0, err
 	}

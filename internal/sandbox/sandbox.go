@@ -37,6 +37,7 @@ func New() (*Sandbox, error) {
 	if err != nil {
 		ours.close()
 		s.signals.stop()
+		s.signals.release()
 		runtime.UnlockOSThread()
 		return nil, err
 	}
@@ -178,8 +179,10 @@ func (s *Sandbox) gone(err error) error {
 	return &Error{Op: "run the helper", Err: fmt.Errorf("it ended with exit code %d", status.ExitStatus())}
 }
 
-// Close kills what was not waited for, and ends the relaying of signals.
+// Close kills what was not waited for, and has signals do what they did before
+// New. A process that is about to end can do without it after Wait.
 func (s *Sandbox) Close() error {
+	defer s.signals.release()
 	if s.ended {
 		return nil
 	}

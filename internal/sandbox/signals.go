@@ -59,13 +59,16 @@ func (r *relay) run() {
 	}
 }
 
+// stop ends the passing on. The signals are still caught, and lost.
 func (r *relay) stop() {
 	r.once.Do(func() {
-		signal.Stop(r.in)
 		close(r.quit)
 		r.done.Wait()
 	})
 }
+
+// release has signals do what they did before newRelay. That takes milliseconds.
+func (r *relay) release() { signal.Stop(r.in) }
 
 // stopLike stops this process by the signal that stopped the command, and
 // returns when it goes on. It then has the command go on too: who let only this

@@ -11,7 +11,8 @@ import (
 )
 
 // Wait waits until the command has ended. Meanwhile it stops this process
-// whenever the command stops.
+// whenever the command stops. After it the signals that were passed on are still
+// caught, and do nothing.
 func (s *Sandbox) Wait() (syscall.WaitStatus, error) {
 	var status syscall.WaitStatus
 	for {
