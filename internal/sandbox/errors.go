@@ -77,7 +77,7 @@ func (f *failed) error() error {
 func obstacle() string {
 	switch {
 	case sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
-		return "AppArmor forbids unprivileged user namespaces: run as root, install the profile of docs/run.md, or allow them with: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+		return "AppArmor forbids unprivileged user namespaces: run as root, or allow them with: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
 	case sysctl("kernel/unprivileged_userns_clone") == "0":
 		return "this system forbids unprivileged user namespaces: run as root, or allow them with: sysctl kernel.unprivileged_userns_clone=1"
 	case sysctl("user/max_user_namespaces") == "0":
