@@ -394,8 +394,8 @@ func TestCommandLeavesProcessesBehind(t *testing.T) {
 	await(t, "none", func() bool { return len(s.LeftBehind()) == 0 })
 }
 
-// The error says what cannot be had, where the parent has gone, and so on.
-func TestHelperWithoutParent(t *testing.T) {
+// Whose other end has gone receives io.EOF.
+func TestControlEnds(t *testing.T) {
 	ours, theirs, err := controlPair()
 	if err != nil {
 		t.Fatal(err)
