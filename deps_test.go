@@ -107,6 +107,16 @@ var rules = map[string]rule{
 		imports: []string{"event", "internal/nearest"},
 		why:     "it is read and checked before anything else is made",
 	},
+	"internal/nameserver": {
+		why: "it answers queries, of whatever connection",
+	},
+	"internal/sandbox": {
+		imports: []string{"tun"},
+		why:     "it makes the place where a command runs, and does not know what answers it there",
+	},
+	"internal/trust": {
+		why: "what a client trusts is files and variables, and a certificate of whatever authority",
+	},
 	"internal/privilege": {
 		why: "what gives up privileges is to be read on its own",
 	},
@@ -117,7 +127,8 @@ var rules = map[string]rule{
 	"cmd/synscope": {
 		imports: []string{
 			".", "event", "internal/capture", "internal/config", "internal/control", "internal/diff", "internal/explain", "internal/filter",
-			"internal/jsonlines", "internal/keylog", "internal/ladder", "internal/pcapng", "internal/privilege", "internal/trace",
+			"internal/jsonlines", "internal/keylog", "internal/ladder", "internal/nameserver", "internal/pcapng", "internal/privilege",
+			"internal/sandbox", "internal/trace", "internal/trust",
 			"internal/typeset", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
 		}, gvisor: true,
 		why: "it is the command",

@@ -15,6 +15,7 @@ package synscope
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"sync"
 
@@ -60,6 +61,9 @@ type Config struct {
 	// TLS configures the TLS endpoint and the services. Its Observer and, if
 	// it is nil, its Story are set by Start.
 	TLS tlsbridge.Config
+	// Name returns the host name that the address of a server was given for,
+	// or "". It must not block. Nil means that there are none.
+	Name func(netip.Addr) string
 	// Sinks take the events.
 	Sinks []Sink
 	// KeyLog takes the secrets. Nil means nobody.
@@ -88,7 +92,9 @@ func Start(cfg Config) (*Scope, error) {
 		return nil, errors.New("synscope: Config.Stack.Device is nil")
 	}
 	s := &Scope{}
-	tcfg := trace.Config{Device: cfg.Stack.Device.Name(), Endpoint: event.Server, KeyLog: cfg.KeyLog, Capture: cfg.Capture}
+	tcfg := trace.Config{
+		Device: cfg.Stack.Device.Name(), Name: cfg.Name, Endpoint: event.Server, KeyLog: cfg.KeyLog, Capture: cfg.Capture,
+	}
 	for _, sink := range cfg.Sinks {
 		tcfg.Sinks = append(tcfg.Sinks, sink)
 	}
@@ -150,6 +156,16 @@ func (s *Scope) Events(ctx context.Context, flow event.Flow) ([]*event.Event, er
 		return nil, err
 	}
 	return s.tracer.Events(flow), nil
+}
+
+// ListenUDP takes the datagrams to a port, on whatever served address. It ends
+// when it is closed or the Scope is.
+func (s *Scope) ListenUDP(port uint16) (net.PacketConn, error) {
+	d, err := s.stack.ListenUDP(port)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Stats returns counts of what the stack holds.

@@ -9,6 +9,7 @@ import (
 type Open struct {
 	Client   netip.AddrPort `json:"client"`
 	Server   netip.AddrPort `json:"server"`
+	Name     string         `json:"name,omitempty"`     // the host name that the server's address was given for
 	Device   string         `json:"device,omitempty"`   // the interface it came in on
 	Scenario string         `json:"scenario,omitempty"` // the scenario applied to it
 	// MidStream is set where the first segment seen was not a SYN: what was

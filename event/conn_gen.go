@@ -7,6 +7,9 @@ import "strconv"
 func (x *Open) appendFields(b []byte) []byte {
 	b = appendAddrPort(append(b, `,"client":`...), x.Client)
 	b = appendAddrPort(append(b, `,"server":`...), x.Server)
+	if x.Name != "" {
+		b = appendString(append(b, `,"name":`...), x.Name)
+	}
 	if x.Device != "" {
 		b = appendString(append(b, `,"device":`...), x.Device)
 	}

@@ -13,12 +13,14 @@ import (
 var tools = map[string]string{
 	"ip": "iproute2", "ss": "iproute2", "nstat": "iproute2", "sysctl": "procps", "setpriv": "util-linux", "nft": "nftables",
 	"curl": "curl", "openssl": "openssl", "gnutls-cli": "gnutls-bin",
-	"python3": "python3", "node": "nodejs", "keytool": "default-jre-headless",
+	"python3": "python3", "node": "nodejs", "keytool": "default-jre-headless", "javac": "default-jdk-headless",
+	"wget": "wget", "git": "git", "setsid": "util-linux", "bash": "bash",
 	"tshark": "tshark", "dumpcap": "wireshark-common", "ping": "iputils-ping",
 }
 
-// binary is the path of the synscope that is tested.
-var binary string
+// binary is the path of the synscope that is tested, in buildDir, which any user
+// can read.
+var binary, buildDir string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -33,14 +35,29 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "synscope")
-	args := append([]string{"build", "-o", binary}, raceFlags...)
-	build := exec.Command("go", append(args, "synscope/cmd/synscope")...)
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "integration: building synscope: %v\n%s", err, out)
+	buildDir, binary = dir, filepath.Join(dir, "synscope")
+	if err := build(); err != nil {
+		fmt.Fprintln(os.Stderr, "integration:", err)
 		return 1
 	}
 	return m.Run()
+}
+
+// build builds synscope, and the clients that are not installed.
+func build() error {
+	if err := os.Chmod(buildDir, 0o755); err != nil {
+		return err
+	}
+	for _, command := range [][]string{
+		append(append([]string{"go", "build", "-o", binary}, raceFlags...), "synscope/cmd/synscope"),
+		{"go", "build", "-o", filepath.Join(buildDir, "goclient"), "./testdata/goclient"},
+		{"javac", "-d", filepath.Join(buildDir, "java"), "testdata/java/Fetch.java"},
+	} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
+		}
+	}
+	return nil
 }
 
 func checkTools() error {

@@ -18,6 +18,8 @@
 // of ours, and by a sweeper until it is accepted, as nobody is woken up by its
 // end so far.
 //
+// UDP is served on the ports of [Stack.ListenUDP] only, by the link itself.
+//
 // ICMP echo is answered for every served address. A packet for any other
 // address, or for a protocol that is not served, is answered with ICMP
 // unreachable and told to the observer.

@@ -178,7 +178,7 @@ func (g chargen) write(ctx context.Context, s *Session) error {
 			}
 			return nil
 		}
-		b := chargenBlock
+		b := chargenBlock()
 		if g.limit > 0 {
 			b = b[:min(int64(len(b)), g.limit-sent)]
 		}
@@ -194,7 +194,7 @@ func (g chargen) write(ctx context.Context, s *Session) error {
 // chargenBlock is a whole number of periods of the pattern of RFC 864, section
 // "data syntax", close to 64 KB: 95 lines, each of 72 of the 95 printing
 // characters, beginning one character later than the line before.
-var chargenBlock = func() []byte {
+var chargenBlock = sync.OnceValue(func() []byte {
 	const printing, line, periods = 95, 72, 9
 	b := make([]byte, 0, periods*printing*(line+2))
 	for i := range periods * printing {
@@ -204,4 +204,4 @@ var chargenBlock = func() []byte {
 		b = append(b, "\r\n"...)
 	}
 	return b
-}()
+})

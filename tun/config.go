@@ -30,9 +30,24 @@ const (
 	maxAddresses  = 64      // nobody needs more; each is a netlink request
 )
 
+// A Kind is a kind of interface.
+type Kind uint8
+
+const (
+	// TUN is a TUN interface, made with /dev/net/tun.
+	TUN Kind = iota
+	// Veth is one end of a virtual Ethernet pair, whose packets are read and
+	// written on the other end, through a packet socket. It takes CAP_NET_RAW
+	// too. It is there for where /dev/net/tun may not be opened.
+	Veth
+)
+
 // Config says what interface to open. The zero value is a valid one: an
 // interface "syn0" without addresses.
 type Config struct {
+	// Kind is the kind of interface; default TUN.
+	Kind Kind
+
 	// Name of the interface, at most 15 bytes; default DefaultName. No
 	// interface of that name may exist.
 	Name string

@@ -8,6 +8,10 @@
 // nothing needs a capability afterwards. [Config.Validate] says before that
 // what is wrong with a configuration.
 //
+// Where /dev/net/tun may not be opened, a [Veth] does the same, given CAP_NET_RAW
+// as well. An interface can be opened by one process and used by another:
+// [Interface.File], [Adopt].
+//
 // # Super-packets
 //
 // Per packet, a TUN costs the same whatever the length of the packet. So where

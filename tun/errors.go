@@ -58,7 +58,7 @@ func createError(name string, err error) error {
 		e.Hint = hintDenied
 	case errors.Is(err, unix.EPERM):
 		e.Hint = hintCapability
-	case errors.Is(err, unix.EBUSY):
+	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
 		e.Err = fmt.Errorf("an interface of this name exists: %w", err)
 		e.Hint = hintTaken
 	case errors.Is(err, unix.ENOTTY):

@@ -1,12 +1,16 @@
 package tun
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // An Interface is a TUN interface of the kernel. It is a Device.
 type Interface struct {
 	name     string
 	mtu      int
 	queue    *queue
+	links    *links
 	watch    *watcher
 	refused  error
 	overlaps []Overlap
@@ -46,7 +50,7 @@ func open(c Config, links *links) (*Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	queue, refused, err := openQueue(c.Name, !c.NoOffload)
+	queue, refused, err := makeQueue(c, links)
 	if err != nil {
 		return nil, err
 	}
@@ -62,9 +66,18 @@ func open(c Config, links *links) (*Interface, error) {
 	}
 	return &Interface{
 		name: c.Name, mtu: c.MTU,
-		queue: queue, watch: watch,
+		queue: queue, links: links, watch: watch,
 		refused: refused, overlaps: overlaps,
 	}, nil
+}
+
+// makeQueue makes the interface and returns its queue.
+func makeQueue(c Config, links *links) (q *queue, refused, err error) {
+	if c.Kind == Veth {
+		q, err = links.openVeth(c)
+		return q, nil, err
+	}
+	return openQueue(c.Name, !c.NoOffload)
 }
 
 // Name is the name of the interface.
@@ -98,11 +111,15 @@ func (i *Interface) Read(bufs [][]byte) (n int, off Offload, err error) { return
 func (i *Interface) Write(bufs [][]byte, off Offload) error { return i.queue.write(bufs, off) }
 
 // Close removes the interface with its addresses and routes. Read and Write
-// return, and Changes is closed.
+// return, and Changes is closed. To remove a Veth takes CAP_NET_ADMIN.
 func (i *Interface) Close() error {
 	i.closing.Do(func() {
 		i.watch.close() // first, so that our own removal is not told as Deleted
 		i.closeErr = i.queue.close()
+		if i.queue.ether {
+			i.closeErr = errors.Join(i.closeErr, i.links.remove(i.watch.index, i.name))
+		}
+		i.links.close()
 	})
 	return i.closeErr
 }

@@ -13,13 +13,15 @@ import (
 )
 
 // A queue reads and writes packets on a file that keeps their boundaries, with
-// the virtio-net header in front of each if vnet. It waits in the runtime's
-// poller, so that a waiting goroutine costs no thread and close ends the wait.
+// the virtio-net header in front of each if vnet, and an Ethernet header then if
+// ether. It waits in the runtime's poller, so that a waiting goroutine costs no
+// thread and close ends the wait.
 type queue struct {
-	name string // of the interface, for errors
-	vnet bool
-	file *os.File // kept: a file that is collected is closed, and the interface goes
-	conn syscall.RawConn
+	name  string // of the interface, for errors
+	vnet  bool
+	ether bool
+	file  *os.File // kept: a file that is collected is closed, and the interface goes
+	conn  syscall.RawConn
 
 	in  transfer  // owned by the one goroutine that reads
 	out sync.Pool // of *transfer, one for each goroutine that writes
@@ -43,11 +45,19 @@ func newQueue(name string, file *os.File, vnet bool) (*queue, error) {
 
 // read is Device.Read.
 func (q *queue) read(bufs [][]byte) (int, Offload, error) {
+	for {
+		n, off, err := q.readFrame(bufs)
+		if err != nil || !q.ether || q.in.ether.isIP() {
+			return n, off, err
+		}
+	}
+}
+
+// readFrame reads a packet, or an Ethernet frame of whatever type.
+func (q *queue) readFrame(bufs [][]byte) (int, Offload, error) {
 	t := &q.in
 	defer t.reset()
-	if q.vnet {
-		t.add(t.header[:])
-	}
+	head := q.addHeaders(t)
 	for _, b := range bufs {
 		t.add(b)
 	}
@@ -62,10 +72,7 @@ func (q *queue) read(bufs [][]byte) (int, Offload, error) {
 	if t.errno != 0 {
 		return 0, Offload{}, q.errnoError("read", t.errno)
 	}
-	n := t.n
-	if q.vnet {
-		n -= vnetHeaderLen
-	}
+	n := t.n - head
 	switch {
 	case t.n > size:
 		return 0, Offload{}, q.packetError("read", io.ErrShortBuffer)
@@ -74,11 +81,26 @@ func (q *queue) read(bufs [][]byte) (int, Offload, error) {
 	case !q.vnet:
 		return n, Offload{}, nil
 	}
-	off, err := t.header.decode(n)
+	off, err := t.header.decode(t.n - vnetHeaderLen)
+	if err == nil && q.ether {
+		err = off.shift(-etherHeaderLen)
+	}
 	if err != nil {
 		return 0, Offload{}, q.packetError("read", err)
 	}
 	return n, off, nil
+}
+
+// addHeaders begins a vector with the headers that the queue has, and returns
+// their length.
+func (q *queue) addHeaders(t *transfer) int {
+	if q.vnet {
+		t.add(t.header[:])
+	}
+	if q.ether {
+		t.add(t.ether[:])
+	}
+	return t.size
 }
 
 // write is Device.Write.
@@ -86,10 +108,7 @@ func (q *queue) write(bufs [][]byte, off Offload) error {
 	t := q.out.Get().(*transfer)
 	defer q.out.Put(t)
 	defer t.reset()
-	if q.vnet {
-		t.add(t.header[:])
-	}
-	head := t.size
+	head := q.addHeaders(t)
 	for _, b := range bufs {
 		t.add(b)
 	}
@@ -98,7 +117,7 @@ func (q *queue) write(bufs [][]byte, off Offload) error {
 	case n == 0 || n > MaxPacketSize:
 		return q.packetError("write", fmt.Errorf("length %d is not within 1 to %d", n, MaxPacketSize))
 	case q.vnet:
-		if err := t.header.encode(off, n); err != nil {
+		if err := q.encode(t, off, n); err != nil {
 			return q.packetError("write", err)
 		}
 	case off.NeedsChecksum || off.GSO != GSONone:
@@ -120,6 +139,18 @@ func (q *queue) write(bufs [][]byte, off Offload) error {
 		return q.packetError("write", io.ErrShortWrite)
 	}
 	return nil
+}
+
+// encode sets the headers of a packet of n bytes, which is in the vector.
+func (q *queue) encode(t *transfer, off Offload, n int) error {
+	if q.ether {
+		t.ether.address(t.firstByte())
+		n += etherHeaderLen
+		if err := off.shift(etherHeaderLen); err != nil {
+			return err
+		}
+	}
+	return t.header.encode(off, n)
 }
 
 // close closes the file, and with it the interface. It returns when nobody uses
@@ -149,7 +180,9 @@ func (q *queue) errnoError(op string, errno syscall.Errno) error {
 	case errno == unix.EBADFD, errno == unix.EIO && op == "read":
 		e.Err = fmt.Errorf("%w: %w", ErrGone, errno)
 		e.Hint = "something else on this host removed the interface; open it again"
-	case errno == unix.EIO:
+	case errno == unix.ENETDOWN && op == "read":
+		e.Err = fmt.Errorf("%w: %w", ErrGone, errno)
+	case errno == unix.EIO, errno == unix.ENETDOWN:
 		e.Err = fmt.Errorf("%w: %w", ErrDown, errno)
 		e.Hint = "bring it up with: ip link set " + q.name + " up"
 	case errno == unix.EINVAL, errno == unix.ENOBUFS, errno == unix.ENOMEM:
@@ -163,6 +196,7 @@ func (q *queue) errnoError(op string, errno syscall.Errno) error {
 // packet costs no allocation.
 type transfer struct {
 	header vnetHeader
+	ether  etherHeader
 	spill  [1]byte
 	vector []unix.Iovec
 	size   int // bytes in the vector
@@ -183,6 +217,11 @@ func (t *transfer) add(b []byte) {
 	v.SetLen(len(b))
 	t.vector = append(t.vector, v)
 	t.size += len(b)
+}
+
+// firstByte returns the first byte of the packet, which follows the headers.
+func (t *transfer) firstByte() byte {
+	return *t.vector[2].Base // both headers are there, and the packet is not empty
 }
 
 // reset forgets the caller's buffers.

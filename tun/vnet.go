@@ -71,3 +71,19 @@ func (h *vnetHeader) encode(off Offload, n int) error {
 	binary.NativeEndian.PutUint16(h[8:], off.ChecksumOffset)
 	return nil
 }
+
+// shift moves the places by n bytes: a header of that length was put before
+// the packet, or taken away.
+func (o *Offload) shift(n int) error {
+	if o.NeedsChecksum {
+		at := int(o.ChecksumStart) + n
+		if at < 0 || at > MaxPacketSize {
+			return fmt.Errorf("checksum from byte %d on", at)
+		}
+		o.ChecksumStart = uint16(at)
+	}
+	if o.GSO != GSONone {
+		o.HeaderLen = uint16(max(int(o.HeaderLen)+n, 0))
+	}
+	return nil
+}

@@ -47,7 +47,7 @@ type watcher struct {
 }
 
 // startWatcher starts to watch an interface that was just brought up. It needs
-// no privileges, then or later. If it succeeds the watcher owns links.
+// no privileges, then or later.
 func startWatcher(links *links, name string, index int) (*watcher, error) {
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
 	if err != nil {
@@ -170,10 +170,9 @@ func (w *watcher) tell(c Change) bool {
 	}
 }
 
-// close ends the watching. It is called once.
+// close ends the watching. It is called once. Links stay open.
 func (w *watcher) close() {
 	close(w.closing)
 	w.socket.Close()
 	<-w.done
-	w.links.close()
 }

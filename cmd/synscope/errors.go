@@ -7,6 +7,7 @@ import (
 	"synscope/internal/control"
 	"synscope/internal/keylog"
 	"synscope/internal/pcapng"
+	"synscope/internal/sandbox"
 	"synscope/tun"
 )
 
@@ -14,6 +15,7 @@ import (
 func hintOf(err error) string {
 	var (
 		h hinted
+		b *sandbox.Error
 		t *tun.Error
 		k *keylog.OpenError
 		c *pcapng.OpenError
@@ -22,6 +24,8 @@ func hintOf(err error) string {
 	switch {
 	case errors.As(err, &h):
 		return h.hint
+	case errors.As(err, &b):
+		return b.Hint
 	case errors.As(err, &t):
 		return t.Hint
 	case errors.As(err, &k):

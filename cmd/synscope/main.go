@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"synscope/internal/sandbox"
 )
 
 // Exit codes. Those of a command's own are its matter.
@@ -33,7 +35,18 @@ type hinted struct {
 func (e hinted) Error() string { return e.err.Error() }
 func (e hinted) Unwrap() error { return e.err }
 
+// An exitError is an error with an exit code of its own. Without an error there
+// is nothing to say.
+type exitError struct {
+	err  error
+	code int
+}
+
+func (e exitError) Error() string { return fmt.Sprint(e.err) }
+func (e exitError) Unwrap() error { return e.err }
+
 func main() {
+	sandbox.Main()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -53,16 +66,20 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // report prints an error as one line, or a line for each of several, with each
 // hint on a line of its own, and returns the exit code.
 func report(w io.Writer, err error) int {
+	exit := exitError{code: exitFailed}
+	if errors.As(err, &usageError{}) {
+		exit.code = exitUsage
+	}
+	if errors.As(err, &exit) && exit.err == nil {
+		return exit.code
+	}
 	for _, line := range strings.Split(err.Error(), "\n") {
 		fmt.Fprintf(w, "synscope: %s\n", line)
 	}
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", hint)
 	}
-	if usage := (usageError{}); errors.As(err, &usage) {
-		return exitUsage
-	}
-	return exitFailed
+	return exit.code
 }
 
 func newRootCommand() *cobra.Command {
@@ -81,7 +98,7 @@ func newRootCommand() *cobra.Command {
 		return usageError{hinted{err, cmd.CommandPath() + " --help lists the flags"}}
 	})
 	root.AddCommand(
-		newServeCommand(), newTailCommand(), newLsCommand(), newShowCommand(),
+		newServeCommand(), newRunCommand(), newTailCommand(), newLsCommand(), newShowCommand(),
 		newReadCommand(), newDiffCommand(),
 		newExplainCommand(), newCACommand(), newManCommand(),
 	)

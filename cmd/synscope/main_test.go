@@ -8,9 +8,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"synscope/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
+	sandbox.Main() // a test of run starts this program again
 	testscript.Main(m, map[string]func(){"synscope": main})
 }
 

@@ -15,6 +15,9 @@ const defaultWidth = 100
 
 // terminal returns the terminal that a reader or a writer is, or nil.
 func terminal(stream any) *os.File {
+	if h, ok := stream.(*held); ok {
+		stream = h.w
+	}
 	f, ok := stream.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // The parts of the story, in its order.
@@ -47,9 +48,8 @@ func in(part string, steps []Step) []Step {
 	return steps
 }
 
-// byName finds a step by its folded name or title. It is not changed after
-// initialization.
-var byName = func() map[string]Step {
+// byName finds a step by its folded name or title.
+var byName = sync.OnceValue(func() map[string]Step {
 	m := make(map[string]Step)
 	steps := Steps()
 	for _, s := range steps { // a name wins over another step's title
@@ -61,7 +61,7 @@ var byName = func() map[string]Step {
 		}
 	}
 	return m
-}()
+})
 
 // fold maps the spellings of a name to one: "ClientHello", "client-hello" and
 // "client_hello" are the same.
@@ -80,7 +80,7 @@ func fold(name string) string {
 // Lookup returns the step with the given name or title. Case, hyphens,
 // underscores and spaces do not matter.
 func Lookup(name string) (Step, bool) {
-	s, ok := byName[fold(name)]
+	s, ok := byName()[fold(name)]
 	return s, ok
 }
 

@@ -37,7 +37,10 @@ func (p *printer) header() {
 // peers names the two ends of the connection, as far as they are known.
 func (p *printer) peers() string {
 	name := ""
-	if p.hello != nil {
+	if p.open != nil { // unless the client says another
+		name = typeset.Escape(p.open.Name, 64, p.Unicode)
+	}
+	if p.hello != nil && p.hello.ServerName != "" {
 		name = typeset.Escape(p.hello.ServerName, 64, p.Unicode)
 	}
 	switch {

@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"net/netip"
+
 	"synscope/event"
 	"synscope/tlsbridge/tlswire"
 )
@@ -34,6 +36,10 @@ type Capture interface {
 type Config struct {
 	// Device names the interface, for conn.open.
 	Device string
+	// Name returns the host name that the address of a server was given for,
+	// or "", for conn.open. It is called on the tracer's goroutine and must
+	// not block. Nil means that there are none.
+	Name func(netip.Addr) string
 	// Endpoint is the side whose TCP states the endpoint itself tells, so
 	// that they are not inferred: Server for a stack of ours, NoSide for
 	// packets of others.

@@ -171,9 +171,11 @@ func (t *engine) open(o *observation, midStream bool) *conn {
 	t.conns[o.flow] = c
 	c.place = t.all.PushBack(c)
 	c.embryo = t.embryonic.PushBack(c)
-	c.emit(o.at, event.Wire, event.NoSide, &event.Open{
-		Client: o.flow.Client, Server: o.flow.Server, Device: t.cfg.Device, MidStream: midStream,
-	})
+	open := &event.Open{Client: o.flow.Client, Server: o.flow.Server, Device: t.cfg.Device, MidStream: midStream}
+	if t.cfg.Name != nil {
+		open.Name = t.cfg.Name(o.flow.Server.Addr())
+	}
+	c.emit(o.at, event.Wire, event.NoSide, open)
 	return c
 }
 

@@ -1,0 +1,195 @@
+package nameserver
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// ttl is how long an answer is good for, in seconds. It does not change in
+	// a run.
+	ttl = 60
+	// maxUDP is the longest answer over UDP, in bytes: more may not get through
+	// in one packet (RFC 9715, section 3.2).
+	maxUDP = 1232
+)
+
+// A Server answers queries. It must not be changed once it is in use; its
+// methods may be called by several goroutines.
+type Server struct {
+	Names *Names
+	// IPv6 says whether clients have IPv6. Without, names have no such
+	// addresses.
+	IPv6 bool
+}
+
+// ServePacket answers what comes on conn until reading from it fails. It returns
+// nil if conn was closed.
+func (s *Server) ServePacket(conn net.PacketConn) error {
+	b := make([]byte, dns.MaxMsgSize)
+	for {
+		n, from, err := conn.ReadFrom(b)
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		query := new(dns.Msg)
+		if query.Unpack(b[:n]) != nil || query.Response {
+			continue // nothing that an answer can be made for
+		}
+		m := s.Answer(query)
+		m.Truncate(udpSize(query))
+		if out, err := m.Pack(); err == nil {
+			conn.WriteTo(out, from) // a lost answer is asked for again
+		}
+	}
+}
+
+// udpSize returns how long an answer to a query may be (RFC 6891, section 6.2.3).
+func udpSize(query *dns.Msg) int {
+	size := dns.MinMsgSize
+	if opt := query.IsEdns0(); opt != nil {
+		size = max(size, int(opt.UDPSize()))
+	}
+	return min(size, maxUDP)
+}
+
+// ServeConn answers what comes on a stream, TCP (RFC 7766) or TLS (RFC 7858),
+// until its end. It does not close it.
+func (s *Server) ServeConn(conn net.Conn) error {
+	c := &dns.Conn{Conn: stream{conn}}
+	for {
+		query, err := c.ReadMsg()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.WriteMsg(s.Answer(query)); err != nil {
+			return err
+		}
+	}
+}
+
+// A stream hides what kind of connection it is from dns.Conn.
+type stream struct{ net.Conn }
+
+// Answer answers a query.
+func (s *Server) Answer(query *dns.Msg) *dns.Msg {
+	m := new(dns.Msg)
+	m.SetReply(query)
+	m.RecursionAvailable = true
+	if query.IsEdns0() != nil {
+		m.SetEdns0(maxUDP, false)
+	}
+	switch {
+	case query.Opcode != dns.OpcodeQuery:
+		m.Rcode = dns.RcodeNotImplemented
+	case len(query.Question) != 1:
+		m.Rcode = dns.RcodeFormatError
+	default:
+		s.answer(m, query.Question[0])
+	}
+	return m
+}
+
+func (s *Server) answer(m *dns.Msg, q dns.Question) {
+	if q.Qclass != dns.ClassINET && q.Qclass != dns.ClassANY {
+		return
+	}
+	name := canonical(q.Name)
+	switch {
+	case q.Qtype == dns.TypePTR:
+		s.answerPTR(m, q, name)
+		return
+	case !hasAddress(q):
+		return // the name exists, but has no such record
+	}
+	v4, v6 := netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
+	if name != "localhost" && !strings.HasSuffix(name, ".localhost") {
+		var ok bool
+		if v4, v6, ok = s.Names.Lookup(name); !ok {
+			m.Rcode = dns.RcodeServerFailure
+			return
+		}
+	}
+	header := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: ttl}
+	switch q.Qtype {
+	case dns.TypeA:
+		m.Answer = []dns.RR{&dns.A{Hdr: header, A: v4.AsSlice()}}
+	case dns.TypeAAAA:
+		if s.IPv6 {
+			m.Answer = []dns.RR{&dns.AAAA{Hdr: header, AAAA: v6.AsSlice()}}
+		}
+	case dns.TypeHTTPS:
+		m.Answer = []dns.RR{&dns.HTTPS{SVCB: s.binding(header, v4, v6)}}
+	case dns.TypeSVCB:
+		b := s.binding(header, v4, v6)
+		m.Answer = []dns.RR{&b}
+	}
+}
+
+// hasAddress reports whether a question is for something that leads to an
+// address.
+func hasAddress(q dns.Question) bool {
+	switch q.Qtype {
+	case dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeSVCB:
+		return canonical(q.Name) != ""
+	}
+	return false
+}
+
+// binding says that the name serves HTTP itself (RFC 9460, section 2.4.3).
+func (s *Server) binding(header dns.RR_Header, v4, v6 netip.Addr) dns.SVCB {
+	b := dns.SVCB{Hdr: header, Priority: 1, Target: ".", Value: []dns.SVCBKeyValue{
+		&dns.SVCBAlpn{Alpn: []string{"h2", "http/1.1"}},
+		&dns.SVCBIPv4Hint{Hint: []net.IP{v4.AsSlice()}},
+	}}
+	if s.IPv6 {
+		b.Value = append(b.Value, &dns.SVCBIPv6Hint{Hint: []net.IP{v6.AsSlice()}})
+	}
+	return b
+}
+
+// answerPTR answers for the addresses that were given out.
+func (s *Server) answerPTR(m *dns.Msg, q dns.Question, arpa string) {
+	a, ok := parseReverse(arpa)
+	name := ""
+	if ok {
+		name = s.Names.Name(a)
+	}
+	if name == "" {
+		m.Rcode = dns.RcodeNameError
+		return
+	}
+	m.Answer = []dns.RR{&dns.PTR{Hdr: dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: ttl}, Ptr: dns.Fqdn(name)}}
+}
+
+// parseReverse returns the address that a name below in-addr.arpa (RFC 1035,
+// section 3.5) or ip6.arpa (RFC 3596, section 2.5) is for.
+func parseReverse(name string) (netip.Addr, bool) {
+	text := ""
+	if digits, ok := strings.CutSuffix(name, ".in-addr.arpa"); ok {
+		for part := range strings.SplitSeq(digits, ".") {
+			text = "." + part + text
+		}
+		text = strings.TrimPrefix(text, ".")
+	} else if digits, ok := strings.CutSuffix(name, ".ip6.arpa"); ok {
+		for i, part := range strings.Split(digits, ".") {
+			if i > 0 && i%4 == 0 {
+				text = ":" + text
+			}
+			text = part + text
+		}
+	}
+	a, err := netip.ParseAddr(text)
+	return a, err == nil
+}

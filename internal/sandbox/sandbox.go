@@ -1,0 +1,192 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"synscope/tun"
+)
+
+// A Sandbox is one command in its namespaces. It is for one goroutine, that
+// which called New.
+type Sandbox struct {
+	pid     int
+	control control
+	signals *relay
+	ended   bool // the process was waited for
+}
+
+// New starts the helper, in namespaces of its own. The calling goroutine is
+// locked to its thread until Wait or Close: the command dies with that thread.
+func New() (*Sandbox, error) {
+	ours, theirs, err := controlPair()
+	if err != nil {
+		return nil, &Error{Op: "start the helper", Err: err}
+	}
+	runtime.LockOSThread()
+	s := &Sandbox{control: ours, signals: newRelay()}
+	s.pid, err = startHelper(theirs)
+	theirs.close()
+	if err != nil {
+		ours.close()
+		s.signals.stop()
+		s.signals.release()
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	s.signals.start(s.pid)
+	// What the command leaves behind is to be waited for.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		s.Close()
+		return nil, &Error{Op: "become the reaper", Err: os.NewSyscallError("prctl", err)}
+	}
+	return s, nil
+}
+
+// helperName is the name by which this program knows that it is the helper.
+const helperName = "synscope: sandbox"
+
+// firstFree is a number that no inherited file is likely to have: those are to
+// reach the command.
+const firstFree = 200
+
+// startHelper executes this program again, with its end of the control socket.
+func startHelper(theirs control) (pid int, err error) {
+	// Not by way of ProcAttr.Files, which would number it 3.
+	fd, err := unix.FcntlInt(uintptr(theirs.fd), unix.F_DUPFD, firstFree)
+	if err != nil {
+		return 0, &Error{Op: "start the helper", Err: os.NewSyscallError("fcntl", err)}
+	}
+	defer unix.Close(fd)
+	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	userNamespace := !privileged()
+	if userNamespace {
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+		attr.AmbientCaps = []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SYS_ADMIN}
+	}
+	pid, _, err = syscall.StartProcess("/proc/self/exe", []string{helperName, strconv.Itoa(fd)}, &syscall.ProcAttr{
+		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: attr,
+	})
+	if err != nil {
+		return 0, cloneError(err, userNamespace)
+	}
+	return pid, nil
+}
+
+// privileged reports whether this process can make the namespaces and what is
+// in them without a user namespace.
+func privileged() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if unix.Capget(&header, &sets[0]) != nil {
+		return false
+	}
+	const need = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_SYS_ADMIN
+	return sets[0].Effective&need == need
+}
+
+// A Link is the command's network interface, as it was made.
+type Link struct {
+	Device tun.Device // owned by the caller
+	IPv6   bool       // whether it has the IPv6 addresses of the Spec
+}
+
+// Prepare has the helper make everything of the spec, and returns the interface.
+// The command waits for Exec. If the helper was ended by a signal meanwhile, the
+// error is a Killed.
+func (s *Sandbox) Prepare(spec Spec) (Link, error) {
+	if err := s.order(spec); err != nil {
+		return Link{}, &Error{Op: "hand over the spec", Err: err}
+	}
+	r, fd, err := s.control.hear()
+	if err != nil {
+		return Link{}, s.gone(err)
+	}
+	if r == nil || fd == noFile {
+		return Link{}, &Error{Op: "receive the interface", Err: errors.New("the helper sent none")}
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // before NewFile, which looks
+		unix.Close(fd)
+		return Link{}, &Error{Op: "receive the interface", Err: err}
+	}
+	queue := os.NewFile(uintptr(fd), r.Name)
+	dev, err := tun.Adopt(queue, r.Name, r.MTU)
+	if err != nil {
+		queue.Close()
+		return Link{}, err
+	}
+	return Link{dev, r.IPv6}, nil
+}
+
+// order sends the helper its spec. That the helper has gone is no error here: it
+// may have said why.
+func (s *Sandbox) order(spec Spec) error {
+	f, err := pack(order{spec, os.Getpid()})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = s.control.send([]byte("spec"), int(f.Fd()))
+	if errors.Is(err, unix.EPIPE) {
+		return nil
+	}
+	return err
+}
+
+// Exec lets the command begin. If its program cannot be executed the error is
+// an *ExecError.
+func (s *Sandbox) Exec() error {
+	if err := s.control.send([]byte("go"), noFile); err != nil {
+		return s.gone(io.EOF)
+	}
+	// The helper's end closes at exec.
+	_, _, err := s.control.hear()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("unexpected message of the helper")
+	}
+	return err
+}
+
+// A Killed error says that a signal ended the helper before there was a command.
+type Killed struct{ Signal syscall.Signal }
+
+func (e Killed) Error() string { return fmt.Sprintf("sandbox: ended by %v", e.Signal) }
+
+// gone says why the helper cannot be heard any more.
+func (s *Sandbox) gone(err error) error {
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	status, werr := s.Wait()
+	switch {
+	case werr != nil:
+		return werr
+	case status.Signaled():
+		return Killed{status.Signal()}
+	}
+	return &Error{Op: "run the helper", Err: fmt.Errorf("it ended with exit code %d", status.ExitStatus())}
+}
+
+// Close kills what was not waited for, and has signals do what they did before
+// New. A process that is about to end can do without it after Wait.
+func (s *Sandbox) Close() error {
+	defer s.signals.release()
+	if s.ended {
+		return nil
+	}
+	unix.Kill(s.pid, unix.SIGKILL)
+	_, err := s.Wait()
+	return err
+}
