@@ -14,7 +14,8 @@ var tools = map[string]string{
 	"ip": "iproute2", "ss": "iproute2", "nstat": "iproute2", "sysctl": "procps", "setpriv": "util-linux", "nft": "nftables",
 	"curl": "curl", "openssl": "openssl", "gnutls-cli": "gnutls-bin",
 	"python3": "python3", "node": "nodejs", "keytool": "default-jre-headless",
-	"tshark": "tshark", "dumpcap": "wireshark-common", "ping": "iputils-ping",
+	"gnutls-serv": "gnutls-bin", "nginx": "nginx", "tcpdump": "tcpdump",
+	"tshark": "tshark", "dumpcap": "wireshark-common", "editcap": "wireshark-common", "ping": "iputils-ping",
 }
 
 // binary is the path of the synscope that is tested.
