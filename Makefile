@@ -11,8 +11,9 @@ export CGO_ENABLED ?= 0
 # What the tests and the demo run, by Debian package. The tests say what is
 # missing (integration/tools_test.go).
 DEMO_TOOLS = ip:iproute2 curl:curl openssl:openssl
-TEST_TOOLS = $(DEMO_TOOLS) nft:nftables ping:iputils-ping gnutls-cli:gnutls-bin python3:python3 \
-             node:nodejs javac:default-jdk-headless wget:wget git:git tshark:tshark dumpcap:wireshark-common \
+TEST_TOOLS = $(DEMO_TOOLS) nft:nftables ping:iputils-ping gnutls-cli:gnutls-bin nginx:nginx tcpdump:tcpdump \
+             python3:python3 node:nodejs keytool:default-jre-headless javac:default-jdk-headless wget:wget git:git \
+             tshark:tshark dumpcap:wireshark-common \
              setpriv:util-linux gcc:gcc
 
 .PHONY: build demo run test check unit race integration fuzz fuzz-short bench install clean demo-tools test-tools

@@ -25,7 +25,7 @@ import (
 // A pki is an authority in a folder, and the certificates of servers and clients
 // that it issued: NAME.pem, with the chain, and NAME.key.
 //
-//	ca ─┬─ rsa, ecdsa, ed25519, client
+//	ca ─┬─ rsa, ecdsa (with ca behind it), ed25519, client
 //	    └─ link 1 ─ link 2 ─ … ─ chained
 type pki struct {
 	t   *testing.T

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A site is where a server and a client of other makers meet, and their packets
@@ -294,14 +297,7 @@ func (s *site) goTalk(config *tls.Config, wrap func(net.Conn) net.Conn) {
 	}
 	defer keys.Close()
 	config.KeyLogWriter = keys
-	var raw net.Conn
-	s.client.inside(func() {
-		d := net.Dialer{Timeout: clientTimeout, LocalAddr: &net.TCPAddr{Port: s.from}}
-		raw, err = d.Dial("tcp", s.address())
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	raw := s.connect()
 	defer raw.Close()
 	raw.SetDeadline(time.Now().Add(clientTimeout))
 	if wrap != nil {
@@ -315,6 +311,33 @@ func (s *site) goTalk(config *tls.Config, wrap func(net.Conn) net.Conn) {
 		s.t.Fatal(err)
 	}
 	conn.Close()
+}
+
+// connect connects to the server, from the site's port if it has one: again, while an
+// old connection between the same ports keeps it from that.
+func (s *site) connect() (conn net.Conn) {
+	s.t.Helper()
+	d := net.Dialer{Timeout: clientTimeout, LocalAddr: &net.TCPAddr{Port: s.from}, Control: reuseAddress}
+	s.eventually("a connection", func() bool {
+		var err error
+		s.client.inside(func() { conn, err = d.Dial("tcp", s.address()) })
+		if err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			s.t.Fatal(err)
+		}
+		return err == nil
+	})
+	return conn
+}
+
+// reuseAddress lets a port be used that an old connection has.
+func reuseAddress(_, _ string, c syscall.RawConn) error {
+	var err error
+	if controlErr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	}); controlErr != nil {
+		return controlErr
+	}
+	return err
 }
 
 // logged is a command with the file that it is to log its secrets to.

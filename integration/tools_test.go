@@ -14,8 +14,9 @@ var tools = map[string]string{
 	"ip": "iproute2", "ss": "iproute2", "nstat": "iproute2", "sysctl": "procps", "setpriv": "util-linux", "nft": "nftables",
 	"curl": "curl", "openssl": "openssl", "gnutls-cli": "gnutls-bin",
 	"python3": "python3", "node": "nodejs", "keytool": "default-jre-headless", "javac": "default-jdk-headless",
+	"gnutls-serv": "gnutls-bin", "nginx": "nginx", "tcpdump": "tcpdump",
 	"wget": "wget", "git": "git", "setsid": "util-linux", "bash": "bash",
-	"tshark": "tshark", "dumpcap": "wireshark-common", "ping": "iputils-ping",
+	"tshark": "tshark", "dumpcap": "wireshark-common", "editcap": "wireshark-common", "ping": "iputils-ping",
 }
 
 // binary is the path of the synscope that is tested, in buildDir, which any user

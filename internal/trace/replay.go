@@ -30,7 +30,6 @@ const (
 // on another one, are behind.
 type Replay struct {
 	sinks   []Sink
-	players [shards]*player
 	work    [shards]chan *batch
 	merge   chan *batch
 	free    chan *batch    // those that were told, to be filled again
