@@ -99,6 +99,10 @@ var rules = map[string]rule{
 		imports: []string{"tlsbridge/tlswire"},
 		why:     "it reads packets and secrets out of files, and does not know what is made of them",
 	},
+	"internal/control": {
+		imports: []string{"event", "internal/jsonlines", "internal/trace"},
+		why:     "it keeps and serves events, and does not know what makes them or who shows them",
+	},
 	"internal/config": {
 		imports: []string{"event", "internal/nearest"},
 		why:     "it is read and checked before anything else is made",
@@ -112,7 +116,7 @@ var rules = map[string]rule{
 	},
 	"cmd/synscope": {
 		imports: []string{
-			".", "event", "internal/capture", "internal/config", "internal/diff", "internal/explain", "internal/filter",
+			".", "event", "internal/capture", "internal/config", "internal/control", "internal/diff", "internal/explain", "internal/filter",
 			"internal/jsonlines", "internal/keylog", "internal/ladder", "internal/pcapng", "internal/privilege", "internal/trace",
 			"internal/typeset", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
 		}, gvisor: true,

@@ -33,7 +33,7 @@ ip netns add "$ns"
 ip -n "$ns" link set lo up
 mkfifo "$dir/stderr"
 # The daemon runs as ip's own process, so that its pid is known.
-ip netns exec "$ns" "$binary" serve --state-dir "$dir/state" --time-wait 1s \
+ip netns exec "$ns" "$binary" serve --control none --state-dir "$dir/state" --time-wait 1s \
 	>"$dir/ladders" 2>"$dir/stderr" &
 daemon=$!
 while read -r line; do

@@ -31,6 +31,12 @@ type Close struct {
 	// capture for a minute).
 	How string `json:"how"`
 
+	// Code, Cause and Hint are as those of Failed, for what went wrong below
+	// TLS or beside it; absent where nothing did, or tls.failed tells it.
+	Code  CauseCode `json:"code,omitempty"`
+	Cause string    `json:"cause,omitempty"`
+	Hint  string    `json:"hint,omitempty"`
+
 	BytesClient   uint64 `json:"bytes_client"` // payload sent by the client, each byte once
 	BytesServer   uint64 `json:"bytes_server"`
 	SegmentsSeen  uint64 `json:"segments"`

@@ -21,6 +21,15 @@ func (x *Open) appendFields(b []byte) []byte {
 
 func (x *Close) appendFields(b []byte) []byte {
 	b = appendString(append(b, `,"how":`...), x.How)
+	if x.Code != "" {
+		b = appendString(append(b, `,"code":`...), string(x.Code))
+	}
+	if x.Cause != "" {
+		b = appendString(append(b, `,"cause":`...), x.Cause)
+	}
+	if x.Hint != "" {
+		b = appendString(append(b, `,"hint":`...), x.Hint)
+	}
 	b = strconv.AppendUint(append(b, `,"bytes_client":`...), x.BytesClient, 10)
 	b = strconv.AppendUint(append(b, `,"bytes_server":`...), x.BytesServer, 10)
 	b = strconv.AppendUint(append(b, `,"segments":`...), x.SegmentsSeen, 10)

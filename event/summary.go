@@ -24,9 +24,11 @@ type Summary struct {
 	// none, of the first warning that is not close_notify; AlertFrom sent it.
 	Alert     string `json:"alert,omitempty"`
 	AlertFrom Side   `json:"alert_from,omitzero"`
-	// Cause and Hint say in words why the connection failed, if it did.
-	Cause string `json:"cause,omitempty"`
-	Hint  string `json:"hint,omitempty"`
+	// Code, Cause and Hint say why the connection failed, if it did: those of
+	// tls.failed, or else of conn.close.
+	Code  CauseCode `json:"code,omitempty"`
+	Cause string    `json:"cause,omitempty"`
+	Hint  string    `json:"hint,omitempty"`
 	// Lost counts what trace.gap said was lost of the connection.
 	Lost uint64     `json:"lost,omitempty"`
 	TCP  TCPSummary `json:"tcp"`
@@ -125,7 +127,7 @@ func (s *Summary) Add(e *Event) {
 		s.TLS.established(b)
 	case *Failed:
 		s.TLS.State, s.TLS.FailedBy = TLSBroken, b.Side
-		s.Cause, s.Hint = b.Cause, b.Hint
+		s.Code, s.Cause, s.Hint = b.Code, b.Cause, b.Hint
 	case *Gap:
 		s.Lost += b.Lost
 	case *Close:
@@ -147,6 +149,9 @@ func (s *TCPSummary) add(b *Segment) {
 // close takes the end, whose numbers are exact.
 func (s *Summary) close(e *Event, b *Close) {
 	s.Open = false
+	if s.Cause == "" {
+		s.Code, s.Cause, s.Hint = b.Code, b.Cause, b.Hint
+	}
 	t := &s.TCP
 	t.How, t.By, t.HandshakeDone = b.How, e.From, b.HandshakeDone
 	t.Segments, t.BytesClient, t.BytesServer = b.SegmentsSeen, b.BytesClient, b.BytesServer

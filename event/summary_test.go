@@ -54,13 +54,22 @@ func TestSummary(t *testing.T) {
 	if s.Alert != "bad_record_mac" || s.AlertFrom != Server {
 		t.Errorf("the alert is %q of the %v, want the first fatal one, bad_record_mac of the server", s.Alert, s.AlertFrom)
 	}
-	add(9, Client, &Failed{Side: Client, Cause: "why", Hint: "what to do"})
+	add(9, Client, &Failed{Side: Client, Code: CauseExpired, Cause: "why", Hint: "what to do"})
 	add(9, NoSide, &Gap{Lost: 3})
 	add(10, Client, &Drop{Reason: "x"})
-	add(11, Client, &Close{How: "rst", SegmentsSeen: 40, BytesClient: 5, RTT: 2, Duration: 11})
+	add(11, Client, &Close{How: "rst", Code: CauseReset, Cause: "it was reset", SegmentsSeen: 40, BytesClient: 5, RTT: 2, Duration: 11})
 	if s.Open || s.TCP.How != "rst" || s.TCP.By != Client || s.TCP.Segments != 40 || s.TCP.Drops != 1 || s.Lost != 3 ||
-		s.TLS.State != TLSBroken || s.TLS.FailedBy != Client || s.Cause != "why" || s.Hint != "what to do" || s.Events != n {
+		s.TLS.State != TLSBroken || s.TLS.FailedBy != Client || s.Code != CauseExpired || s.Cause != "why" || s.Hint != "what to do" || s.Events != n {
 		t.Errorf("ended: %+v", s)
+	}
+}
+
+// What goes wrong below TLS is told at the end only.
+func TestSummaryOfRefusal(t *testing.T) {
+	var s Summary
+	s.Add(&Event{Body: &Close{How: "refused", Code: CauseRefused, Cause: "server refused", Hint: "look for it"}})
+	if s.Code != CauseRefused || s.Cause != "server refused" || s.Hint != "look for it" {
+		t.Errorf("%+v", s)
 	}
 }
 

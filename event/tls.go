@@ -308,9 +308,10 @@ func (*TLSState) Kind() Kind { return "tls.state" }
 type TLSStep struct {
 	// Step is "client_hello" (accepted for negotiation), "ticket" (a ticket
 	// was accepted or refused), "verify" (the peer's certificate), "sign"
-	// (our private key was used), "handshake" (its result), "plain" (the
-	// first bytes are not TLS), "close" (why we ended a connection that the
-	// client did not end).
+	// (our private key was used), "handshake" (its result; where nothing that
+	// the client offers was accepted, Detail says "accepts" and what would
+	// have been), "plain" (the first bytes are not TLS), "close" (why we ended
+	// a connection that the client did not end).
 	Step     string        `json:"step"`
 	OK       bool          `json:"ok"`
 	Detail   string        `json:"detail,omitempty"`
@@ -344,10 +345,11 @@ func (*Established) Kind() Kind { return "tls.established" }
 
 // Failed tells of a TLS handshake that will not complete.
 type Failed struct {
-	Side  Side   `json:"side"`            // who gave up
-	Cause string `json:"cause"`           // one line for a person
-	Error string `json:"error,omitempty"` // our endpoint's own error, if it has one
-	Hint  string `json:"hint,omitempty"`  // what to do about it
+	Side  Side      `json:"side"`            // who gave up
+	Code  CauseCode `json:"code"`            // the cause, for a program
+	Cause string    `json:"cause"`           // one line for a person
+	Error string    `json:"error,omitempty"` // our endpoint's own error, if it has one
+	Hint  string    `json:"hint,omitempty"`  // what to do about it
 }
 
 // Kind returns "tls.failed".

@@ -151,6 +151,7 @@ func (x *Established) appendFields(b []byte) []byte {
 
 func (x *Failed) appendFields(b []byte) []byte {
 	b = appendString(append(b, `,"side":`...), x.Side.String())
+	b = appendString(append(b, `,"code":`...), string(x.Code))
 	b = appendString(append(b, `,"cause":`...), x.Cause)
 	if x.Error != "" {
 		b = appendString(append(b, `,"error":`...), x.Error)

@@ -30,7 +30,7 @@ func TestBadInput(t *testing.T) {
 	wrongType := write("type.yaml", "timeouts:\n  idle: soon\n", 0o644)
 	service := write("service.yaml", "services:\n  - port: 80\n    service: gopher\n", 0o644)
 	serve := func(args ...string) []string {
-		return append([]string{"serve", "--state-dir", l.state, "--address", "192.0.2.1/24"}, args...)
+		return append([]string{"serve", "--control", "none", "--state-dir", l.state, "--address", "192.0.2.1/24"}, args...)
 	}
 	for name, c := range map[string]struct {
 		args []string
@@ -69,7 +69,7 @@ func TestBadInput(t *testing.T) {
 			hint: choose another name: an interface that is already there is never taken over or removed`},
 		"long name": {serve("--tun", "sixteen-byte-name"), 2, `
 			synscope: --tun: want an interface name of 1 to 15 bytes without /, :, % and spaces, not "sixteen-byte-name"`},
-		"taken address": {[]string{"serve", "--state-dir", l.state}, 1, `
+		"taken address": {[]string{"serve", "--control", "none", "--state-dir", l.state}, 1, `
 			synscope: tun: add address 198.18.0.1/15: interface syn0: 198.18.0.1 is already an address of interface other: address already in use
 			hint: give another address, or remove it there`},
 		"capture exists": {serve("--pcap", file), 1, `
@@ -86,7 +86,7 @@ func TestBadInput(t *testing.T) {
 		"key log readable": {serve("--keylog", readable), 1, `
 			synscope: key log DIR/readable: mode is 0644: others can read the secrets
 			hint: chmod 600 DIR/readable`},
-		"state dir is a file": {[]string{"serve", "--state-dir", file}, 1, `
+		"state dir is a file": {[]string{"serve", "--control", "none", "--state-dir", file}, 1, `
 			synscope: state directory DIR/file: not a directory
 			hint: give a directory that can be written with --state-dir`},
 		"no configuration": {serve("--config", l.path("none.yaml")), 2, `
@@ -124,7 +124,7 @@ func TestNoPrivilege(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(binary), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r := l.run(nil, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", binary, "serve", "--state-dir", l.state)
+	r := l.run(nil, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", binary, "serve", "--control", "none", "--state-dir", l.state)
 	const want = `
 		synscope: tun: create: interface syn0: open /dev/net/tun: permission denied
 		hint: run as root, or let this user open /dev/net/tun; in a container, allow it with: --device /dev/net/tun`

@@ -16,7 +16,8 @@ type authCase struct {
 	transitions string // of TLS
 	messages    string
 	want        event.Established
-	cause       string // of tls.failed; empty: the handshake completes
+	code        event.CauseCode // of tls.failed; empty: the handshake completes
+	cause       string
 }
 
 func testClientAuth(t *testing.T, cases []authCase) {
@@ -34,12 +35,12 @@ func testClientAuth(t *testing.T, cases []authCase) {
 			}
 			l.openssl(server4, args...)
 			s := l.story()
-			if c.cause == "" {
+			if c.code == "" {
 				s.wantHandshake(t, handshakeCase{transitions: c.transitions, messages: c.messages, want: c.want})
 			} else {
 				s.wantTransitions(t, closedByServer+c.transitions)
 				s.wantMessages(t, c.messages)
-				s.wantFailed(t, event.Server, c.cause)
+				s.wantFailed(t, event.Server, c.code, c.cause)
 			}
 			l.judge()
 		})
@@ -47,14 +48,27 @@ func testClientAuth(t *testing.T, cases []authCase) {
 }
 
 // wantFailed checks who gave up and why, and that there is a hint.
-func (s story) wantFailed(t *testing.T, by event.Side, cause string) *event.Failed {
+func (s story) wantFailed(t *testing.T, by event.Side, code event.CauseCode, cause string) *event.Failed {
 	t.Helper()
 	f := one[*event.Failed](t, s)
-	if f.Side != by || f.Cause != cause || f.Hint == "" {
-		t.Errorf("tls.failed of %s:\n\tside %q, cause %q, hint %q\n\twant side %q, cause %q and a hint",
-			s.open(), f.Side, f.Cause, f.Hint, by, cause)
+	if f.Side != by || f.Code != code || f.Cause != cause || f.Hint == "" {
+		t.Errorf("tls.failed of %s:\n\tside %q, code %q, cause %q, hint %q\n\twant side %q, code %q, cause %q and a hint",
+			s.open(), f.Side, f.Code, f.Cause, f.Hint, by, code, cause)
+	}
+	if c := one[*event.Close](t, s); c.Code != "" {
+		t.Errorf("conn.close of %s says %q as well: %s", s.open(), c.Code, c.Cause)
 	}
 	return f
+}
+
+// wantCause checks what conn.close says that went wrong; an empty code is nothing.
+func (s story) wantCause(t *testing.T, code event.CauseCode, cause string) {
+	t.Helper()
+	c := one[*event.Close](t, s)
+	if c.Code != code || !strings.Contains(c.Cause, cause) || (c.Hint == "") != (code == "") {
+		t.Errorf("conn.close of %s:\n\tcode %q, cause %q, hint %q\n\twant code %q, %q in the cause, and a hint",
+			s.open(), c.Code, c.Cause, c.Hint, code, cause)
+	}
 }
 
 // The server's flight has a CertificateRequest. The client has completed its
@@ -101,13 +115,15 @@ func TestTLS13ClientCertificate(t *testing.T) {
 			name: "absent, required", auth: "require", client: sClient13,
 			transitions: client + "FAILED" + notGiven + "FAILED",
 			messages:    request + "\nclient {finished}\nserver {alert certificate_required}",
+			code:        "client_certificate_missing",
 			cause:       "server requires a certificate of the client, and got none: alert certificate_required after certificate",
 		},
 		{
 			name: "untrusted", auth: "verify", client: sClient13, certificate: "other",
 			transitions: client + "FAILED" + given + "FAILED",
 			messages:    request + proof + "\nserver {alert unknown_ca}",
-			cause:       "server refused the client's certificate: alert unknown_ca after certificate",
+			code:        "untrusted_authority",
+			cause:       "server refused the client's certificate: it does not trust the issuer, CN=other, or misses an intermediate certificate, which was not sent: alert unknown_ca after certificate",
 		},
 	})
 }
@@ -159,13 +175,15 @@ func TestTLS12ClientCertificate(t *testing.T) {
 			name: "absent, required", auth: "require", client: sClient12,
 			transitions: client + "FAILED" + notGiven + "FAILED",
 			messages:    request + "\nclient change_cipher_spec\nserver alert handshake_failure",
+			code:        "client_certificate_missing",
 			cause:       "server requires a certificate of the client, and got none: alert handshake_failure after certificate",
 		},
 		{
 			name: "untrusted", auth: "verify", client: sClient12, certificate: "other",
 			transitions: client + "FAILED" + given + "FAILED",
 			messages:    request + proof + "\nclient change_cipher_spec\nserver alert unknown_ca",
-			cause:       "server refused the client's certificate: alert unknown_ca after certificate",
+			code:        "untrusted_authority",
+			cause:       "server refused the client's certificate: it does not trust the issuer, CN=other, or misses an intermediate certificate, which was not sent: alert unknown_ca after certificate",
 		},
 	})
 }
@@ -240,11 +258,24 @@ func TestClientRefusesCertificate(t *testing.T) {
 			s.wantTransitions(t, resetByClient+c.transitions)
 			s.wantClose(t, "rst", event.Client)
 			s.wantMessages(t, c.messages)
-			f := s.wantFailed(t, event.Client, "client refused the server's certificate: alert unknown_ca after certificate")
+			f := s.wantFailed(t, event.Client, "untrusted_authority", "client refused the server's certificate: it does not trust the issuer, "+
+				s.issuer(t)+", or misses an intermediate certificate, which was not sent: alert unknown_ca after certificate")
 			if f.Error != c.err {
 				t.Errorf("our endpoint says %q, want %q", f.Error, c.err)
 			}
 			l.judge()
 		})
 	}
+}
+
+// issuer is who issued the server's certificate.
+func (s story) issuer(t *testing.T) string {
+	t.Helper()
+	for _, m := range find[*event.Message](s) {
+		if m.Certificate != nil {
+			return m.Certificate.Chain[0].Issuer
+		}
+	}
+	t.Fatal("no certificate was seen")
+	return ""
 }

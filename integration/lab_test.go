@@ -252,6 +252,7 @@ func (l *lab) serveUnder(command []string, flags ...string) {
 	args := append(command, []string{
 		binary, "serve", "--state-dir", l.state, "--events", l.path("events.jsonl"), "--format", "json",
 		"--keylog", l.path("keys"), "--time-wait", "2s", "--drain-timeout", "2s",
+		"--control", "none", // a test of the socket gives its own
 	}...)
 	args = append(args, flags...)
 	l.daemon = l.start("synscope: ready", args[0], args[1:]...)

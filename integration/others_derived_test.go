@@ -5,6 +5,7 @@ import (
 	byteorder "encoding/binary"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -36,7 +37,10 @@ const hellos = 6
 //
 //	drop SEED     some packets are missing, chosen by the seed
 //	lose SEED     the same, but not of the first
-//	swap SEED     some packets have changed places with the next
+//	swap SEED     some packets have changed places with the next, but for data
+//	              with the other side's data
+//	answer        the server's last flight of the handshake stands before the
+//	              client's that it answers
 //	cut SEED      the file ends somewhere
 //	snap N        of each packet N bytes were captured
 //	join N        the first N packets were not captured
@@ -48,6 +52,11 @@ func (s *site) derive(t *testing.T, c captured, how string, known difference) {
 	n, _ := strconv.Atoi(argument)
 	whole := readTape(t, s.file)
 	d := whole
+	rows := tshark(t, c.file, c.keys, c.decode...)
+	said := make(map[uint64]row)
+	for _, r := range rows {
+		said[r.frame] = r
+	}
 	random := rand.New(rand.NewPCG(uint64(n), 0))
 	switch verb {
 	case "drop", "lose":
@@ -58,7 +67,9 @@ func (s *site) derive(t *testing.T, c captured, how string, known difference) {
 			}
 		}
 	case "swap":
-		d.swap(random)
+		d.swap(said, random)
+	case "answer":
+		d.answer(said)
 	case "snap":
 		for i := range d.packets {
 			p := &d.packets[i]
@@ -87,8 +98,8 @@ func (s *site) derive(t *testing.T, c captured, how string, known difference) {
 	derived.decode = c.decode
 	switch verb {
 	case "drop", "lose", "snap", "join":
-		derived.judgeLoss(t, tshark(t, c.file, c.keys, c.decode...), d)
-	case "swap":
+		derived.judgeLoss(t, rows, d)
+	case "swap", "answer":
 		derived.judgeOrder(t, known)
 	case "cut":
 		derived.judgeCut(t, random)
@@ -199,7 +210,7 @@ func (d tape) firstLoss(whole []row) map[string]uint64 {
 	}
 	lost := make(map[string]uint64)
 	for _, r := range whole {
-		if _, ok := lost[r.connection()]; !ok && !have[r.frame] && !strings.HasSuffix(r.text, " len 0") {
+		if _, ok := lost[r.connection()]; !ok && !have[r.frame] && r.data() {
 			lost[r.connection()] = r.frame
 		}
 	}
@@ -266,17 +277,45 @@ func (d tape) write(t *testing.T, file string) {
 	}
 }
 
-// swap lets packets change places with the next; the times stay.
-func (d tape) swap(random *rand.Rand) {
+// swap lets packets change places with the next; the times stay. Said is what
+// tshark tells of them, by frame. What a path puts out of order is packets of one
+// direction, or acknowledgements; that data is seen before the data that it
+// answers is another thing. So is data behind a RST of the other side: tshark
+// tells it; it was delivered to nobody, and we do not.
+func (d tape) swap(said map[uint64]row, random *rand.Rand) {
 	for i := 0; i+1 < len(d.packets); i++ {
-		if random.IntN(4) == 0 {
-			a, b := &d.packets[i], &d.packets[i+1]
-			a.Timestamp, b.Timestamp = b.Timestamp, a.Timestamp
-			*a, *b = *b, *a
-			i++
+		a, b := said[d.packets[i].base], said[d.packets[i+1].base]
+		if random.IntN(3) > 0 || a.from != b.from && a.matters() && b.matters() {
+			continue
 		}
+		d.exchange(i, i+1)
+		i++
 	}
 }
+
+func (d tape) exchange(i, j int) {
+	a, b := &d.packets[i], &d.packets[j]
+	a.Timestamp, b.Timestamp = b.Timestamp, a.Timestamp
+	*a, *b = *b, *a
+}
+
+// answer lets the client's second flight change places with the server's.
+func (d tape) answer(said map[uint64]row) {
+	var flights []int
+	var last netip.AddrPort
+	for i, p := range d.packets {
+		if r := said[p.base]; r.data() && r.from != last {
+			flights, last = append(flights, i), r.from
+		}
+	}
+	d.exchange(flights[2], flights[3])
+}
+
+// matters reports whether the row's segment has a payload or resets.
+func (r row) matters() bool { return r.data() || strings.Contains(r.text, "RST") }
+
+// data reports whether the row's segment has a payload.
+func (r row) data() bool { return r.text != "" && !strings.HasSuffix(r.text, " len 0") }
 
 // replaceLink replaces the link header of n bytes of each packet.
 func (d *tape) replaceLink(n int, f func(header []byte) []byte) {

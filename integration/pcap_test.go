@@ -59,7 +59,7 @@ func TestCaptureOnStandardOutput(t *testing.T) {
 	// The daemon takes the shell's place, so that it is what the lab ends; tshark
 	// ends with its input.
 	script := fmt.Sprintf(`mkfifo pipe && tshark -l -r - -T fields -e tls.handshake.type <pipe >types 2>/dev/null & `+
-		`sleep 0.2; exec %s serve --state-dir state --events events.jsonl --pcap - >pipe`, binary)
+		`sleep 0.2; exec %s serve --control none --state-dir state --events events.jsonl --pcap - >pipe`, binary)
 	l.daemon = l.start("synscope: ready", "sh", "-c", "cd "+l.dir+"; "+script)
 	l.curl("https://" + hostname + "/")
 	l.eventually("EncryptedExtensions to Finished, decrypted by tshark", func() bool {

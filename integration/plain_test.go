@@ -30,6 +30,7 @@ func TestPlainHTTP(t *testing.T) {
 		t.Errorf("tls.failed: %+v", *failed[0])
 	}
 	s.wantClose(t, "fin", event.Server)
+	s.wantCause(t, "plain_http", "client sent HTTP in plain text to port 443, which is for TLS")
 	l.judge()
 }
 

@@ -29,6 +29,7 @@ func TestCloseByClient(t *testing.T) {
 			LAST-ACK: call shutdown
 			CLOSED: client's ACK`)
 		s.wantClose(t, "fin", event.Client)
+		s.wantCause(t, "", "")
 		l.judge()
 	})
 }
@@ -162,6 +163,7 @@ func TestFINRetransmitted(t *testing.T) {
 		if got := s.wantClose(t, "fin", event.Client).Retransmits; got != 1 || s.retransmits(event.Server) != 1 {
 			t.Errorf("%d retransmissions told, %d counted, want 1", s.retransmits(event.Server), got)
 		}
+		s.wantCause(t, "client_silent", "client connected and sent nothing; the client closed the connection after ")
 		l.judge()
 	})
 }

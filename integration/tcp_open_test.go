@@ -35,6 +35,7 @@ func TestHalfOpen(t *testing.T) {
 		if got := s.wantClose(t, "timeout", event.NoSide).Retransmits; got != 2 || s.retransmits(event.Server) != 2 {
 			t.Errorf("%d retransmissions told, %d counted, want 2", s.retransmits(event.Server), got)
 		}
+		s.wantCause(t, "handshake_ack_missing", "the ACK of the SYN-ACK never came, though the server sent 3 SYN-ACKs in ")
 		l.judge()
 	})
 }
@@ -90,6 +91,22 @@ func TestACKWithoutTimestamps(t *testing.T) {
 		}
 		l.judge()
 	})
+}
+
+// The same, and the client sends nothing more: it believes that it is connected,
+// and the server gives up.
+func TestACKNeverTaken(t *testing.T) {
+	l := newLab(t, "--service", "echo", "--half-open-timeout", "2s")
+	c := l.newRawClient(echoPort, 0)
+	c.options = timestampsOption(1, 0)
+	c.send(event.SYN, "")
+	c.want(event.SYN | event.ACK)
+	c.sendSegment(segment{flags: event.ACK, seq: c.seq, ack: c.ack, options: []byte{}})
+	c.want(event.SYN | event.ACK)
+	l.awaitClose(1)
+	s := l.story()
+	s.wantCause(t, "handshake_ack_lost", "server ignored the ACK of its SYN-ACK: no timestamp option (RFC 7323, section 3.2); it sent 2 SYN-ACKs")
+	l.judge()
 }
 
 // The second segment comes before the first: it waits for it.
@@ -204,6 +221,7 @@ func TestRefuse(t *testing.T) {
 		s.wantTransitions(t, `
 			tcp client  CLOSED > SYN-SENT > CLOSED`)
 		s.wantClose(t, "refused", event.Server)
+		s.wantCause(t, "refused", "it answered the SYN with RST")
 		l.judge()
 	})
 }
@@ -224,6 +242,7 @@ func TestSilence(t *testing.T) {
 			t.Errorf("dropped: %+v", d)
 		}
 		s.wantClose(t, "dropped", event.NoSide)
+		s.wantCause(t, "no_answer", "server did not answer the SYN: silence by policy")
 		l.judge()
 	})
 }

@@ -27,6 +27,7 @@ func TestResetInSYNReceived(t *testing.T) {
 			SYN-RECEIVED: client's SYN
 			CLOSED: client's RST`)
 		s.wantClose(t, "rst", event.Client)
+		s.wantCause(t, "syn_ack_reset", "client answered the SYN-ACK with RST")
 		l.judge()
 	})
 }
@@ -62,7 +63,7 @@ func TestResetInHandshake(t *testing.T) {
 			SYN-RECEIVED: client's SYN
 			ESTABLISHED: client's ACK
 			CLOSED: client's RST ACK`)
-		if f := one[*event.Failed](t, s); f.Side != event.Client {
+		if f := one[*event.Failed](t, s); f.Side != event.Client || f.Code != event.CauseClientLeft {
 			t.Errorf("tls.failed: %+v, want it to be the client's doing", f)
 		}
 		s.wantClose(t, "rst", event.Client)
@@ -115,6 +116,7 @@ func TestBlindReset(t *testing.T) {
 			tcp client  CLOSED > SYN-SENT > ESTABLISHED > CLOSED
 			tcp server  LISTEN > SYN-RECEIVED > ESTABLISHED > CLOSED`)
 		s.wantClose(t, "rst", event.Client)
+		s.wantCause(t, "reset", "client reset the connection, ")
 		l.judge()
 	})
 }

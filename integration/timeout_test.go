@@ -20,7 +20,8 @@ func TestHandshakeTimeout(t *testing.T) {
 		tls client  START > FAILED
 		tls server  START > FAILED`)
 	s.wantMessages(t, "")
-	f := s.wantFailed(t, event.Server, "server closed the connection before any message, without an alert: the handshake timeout of 1s was over")
+	f := s.wantFailed(t, event.Server, "handshake_timeout",
+		"server closed the connection before any message, without an alert; only 20 bytes of the ClientHello came: the handshake timeout of 1s was over")
 	if want := "the handshake timeout of 1s was over"; f.Error != want {
 		t.Errorf("our endpoint says %q, want %q", f.Error, want)
 	}

@@ -38,6 +38,9 @@ func (c *conn) handshake() (*tls.Conn, Endpoint, error) {
 	detail := ""
 	if err != nil {
 		h.tellUnverified(err)
+		if accepts := h.accepts(err); accepts != "" {
+			detail = "accepts " + accepts
+		}
 	} else {
 		detail = describe(conn.ConnectionState())
 	}

@@ -8,11 +8,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"synscope/event"
+	"synscope/internal/control"
 	"synscope/internal/diff"
 )
 
@@ -20,6 +23,7 @@ func newDiffCommand() *cobra.Command {
 	var c comparison
 	var all bool
 	var format string
+	var path *string // of the control socket
 	cmd := &cobra.Command{
 		Use:   "diff A [B]",
 		Short: "Two connections side by side: where they part, and what bears on it",
@@ -35,7 +39,7 @@ func newDiffCommand() *cobra.Command {
 			if format != "text" && format != "json" {
 				return usageError{hinted{fmt.Errorf("unknown format %q", format), "--format is text or json"}}
 			}
-			c.ctx, c.stderr = cmd.Context(), cmd.ErrOrStderr()
+			c.ctx, c.stderr, c.control = cmd.Context(), cmd.ErrOrStderr(), *path
 			a, b, err := c.subjects(args)
 			if err != nil {
 				return err
@@ -50,6 +54,7 @@ func newDiffCommand() *cobra.Command {
 			return diff.Render(out, r, diff.Options{Width: o.Width, Color: o.Color, Unicode: o.Unicode, All: all})
 		},
 	}
+	path = controlFlag(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "show also what does not differ")
 	cmd.Flags().StringArrayVar(&c.keyLogs, "keylog", nil, "`FILE` with TLS secrets for captures, in the format of RFC 9850 (repeatable)")
 	cmd.Flags().StringVar(&format, "format", "text", "text for a person, json for a machine (which has always all)")
@@ -60,6 +65,7 @@ func newDiffCommand() *cobra.Command {
 type comparison struct {
 	ctx     context.Context // of the run
 	keyLogs []string
+	control string // the daemon's socket
 	stderr  io.Writer
 }
 
@@ -154,8 +160,17 @@ func (c *comparison) subject(ref reference) (diff.Subject, error) {
 
 // daemonConnection asks the running daemon for a connection.
 func (c *comparison) daemonConnection(ref reference) (diff.Subject, error) {
-	return diff.Subject{}, hinted{fmt.Errorf("connection %d: a running daemon cannot be asked yet", ref.id),
-		"let it write its events to a file (serve --events FILE --format json) and name FILE#ID"}
+	client, err := control.NewClient(c.control)
+	if err != nil {
+		return diff.Subject{}, err
+	}
+	defer client.Close()
+	es, err := client.Connection(c.ctx, ref.id)
+	if err != nil {
+		return diff.Subject{}, err
+	}
+	used := slices.DeleteFunc(es, func(e *event.Event) bool { return !diff.Uses(e) })
+	return diff.Subject{Name: fmt.Sprintf("#%d", ref.id), Events: used}, nil
 }
 
 func connections(n uint64) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"synscope/internal/control"
 	"synscope/internal/keylog"
 	"synscope/internal/pcapng"
 	"synscope/tun"
@@ -16,6 +17,7 @@ func hintOf(err error) string {
 		t *tun.Error
 		k *keylog.OpenError
 		c *pcapng.OpenError
+		s *control.Error
 	)
 	switch {
 	case errors.As(err, &h):
@@ -26,6 +28,8 @@ func hintOf(err error) string {
 		return k.Hint
 	case errors.As(err, &c):
 		return c.Hint
+	case errors.As(err, &s):
+		return s.Hint
 	}
 	return ""
 }

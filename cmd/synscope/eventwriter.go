@@ -46,6 +46,18 @@ func newEventWriter(w io.Writer, format config.Format, explain bool, match *filt
 	return e
 }
 
+// compileExpression compiles the value of --filter, nil if there is none.
+func compileExpression(expression string) (*filter.Filter, error) {
+	if expression == "" {
+		return nil, nil
+	}
+	f, err := filter.Compile(expression)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--filter: %w", err)}
+	}
+	return f, nil
+}
+
 // openEvents opens a file for events with further flags, or takes stdout if the
 // path is "-". The file is nil then.
 func openEvents(path string, flags int, stdout io.Writer) (w io.Writer, file *os.File, err error) {

@@ -80,7 +80,11 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{hinted{err, cmd.CommandPath() + " --help lists the flags"}}
 	})
-	root.AddCommand(newServeCommand(), newReadCommand(), newDiffCommand(), newExplainCommand(), newCACommand(), newManCommand())
+	root.AddCommand(
+		newServeCommand(), newTailCommand(), newLsCommand(), newShowCommand(),
+		newReadCommand(), newDiffCommand(),
+		newExplainCommand(), newCACommand(), newManCommand(),
+	)
 	return root
 }
 

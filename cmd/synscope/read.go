@@ -12,7 +12,6 @@ import (
 
 	"synscope/event"
 	"synscope/internal/config"
-	"synscope/internal/filter"
 	"synscope/internal/trace"
 )
 
@@ -62,11 +61,9 @@ func (r *reading) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var match *filter.Filter
-	if r.filter != "" {
-		if match, err = filter.Compile(r.filter); err != nil {
-			return usageError{fmt.Errorf("--filter: %w", err)}
-		}
+	match, err := compileExpression(r.filter)
+	if err != nil {
+		return err
 	}
 	w, file, err := openEvents(r.events, os.O_TRUNC, r.stdout)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"synscope"
 	"synscope/event"
 	"synscope/internal/config"
+	"synscope/internal/control"
 	"synscope/internal/privilege"
 	"synscope/stack"
 	"synscope/tlsbridge"
@@ -35,7 +36,8 @@ func newServeCommand() *cobra.Command {
 			"otherwise. What happens from SYN to Finished is told on the standard output.\n\n" +
 			"It starts with the privilege to make the interface (CAP_NET_ADMIN) and gives up\n" +
 			"all privileges before the first packet is read. SIGHUP reads the configuration\n" +
-			"again, SIGTERM and SIGINT end it in order.",
+			"again, SIGTERM and SIGINT end it in order. While it runs, synscope ls, show and\n" +
+			"tail ask it over its control socket.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &daemon{file: file, flags: cmd.Flags(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
@@ -57,6 +59,8 @@ type daemon struct {
 
 	cfg       *config.Config
 	outputs   *outputs
+	socket    *control.Listener // nil for none
+	control   *control.Server   // nil for none; owns socket
 	authority *tlsbridge.Authority
 	tickets   [][32]byte
 	iface     *tun.Interface
@@ -94,7 +98,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.log.Info(report.String())
 	if err := d.start(endpoints); err != nil {
-		d.outputs.close()
+		d.closeSinks()
 		return err
 	}
 	return d.serve(ctx, signals)
@@ -113,6 +117,9 @@ func (d *daemon) acquire() error {
 	}
 	var err error
 	if d.outputs, err = openOutputs(cfg, d.stdout, d.log); err != nil {
+		return err
+	}
+	if err := d.openControl(); err != nil {
 		return err
 	}
 	if err := makeStateDir(cfg.StateDir); err != nil {
@@ -140,6 +147,9 @@ func (d *daemon) release() {
 	if d.iface != nil {
 		d.iface.Close()
 	}
+	if d.socket != nil {
+		d.socket.Close()
+	}
 	if d.outputs != nil {
 		d.outputs.close()
 	}
@@ -164,17 +174,37 @@ func (d *daemon) privileges() privilege.Plan {
 	if o := &d.cfg.Output; o.PCAP != "" && (o.PCAPSize > 0 || o.PCAPAge > 0) {
 		plan.WritePaths = append(plan.WritePaths, filepath.Dir(o.PCAP)) // for the files that follow
 	}
+	if d.socket != nil {
+		plan.RemoveIn = append(plan.RemoveIn, d.socket.Dir())
+	}
 	return plan
 }
 
 func (d *daemon) start(e *endpoints) error {
 	var err error
+	started := time.Now()
+	sinks := d.outputs.sinks()
+	if d.socket != nil {
+		d.control = control.NewServer(d.socket, control.Limits{Ended: d.cfg.Limits.History, Bytes: d.cfg.Limits.HistoryBytes})
+		sinks = append(sinks, d.control)
+	}
 	d.scope, err = synscope.Start(synscope.Config{
 		Stack: stackConfig(d.cfg, d.iface),
 		TLS:   d.bridgeConfig(d.cfg, e),
-		Sinks: d.outputs.sinks(), KeyLog: d.outputs.keyLog(), Capture: d.outputs.capture(),
+		Sinks: sinks, KeyLog: d.outputs.keyLog(), Capture: d.outputs.capture(),
 	})
+	if err == nil && d.control != nil {
+		d.control.Serve(d.status(started))
+	}
 	return err
+}
+
+// closeSinks ends what takes events, after the last of them.
+func (d *daemon) closeSinks() error {
+	if d.control != nil {
+		d.control.Close()
+	}
+	return d.outputs.close()
 }
 
 // serve runs until a signal or the end of the interface.
@@ -204,7 +234,7 @@ func (d *daemon) serve(ctx context.Context, signals <-chan os.Signal) error {
 		case <-d.scope.Down():
 			err := d.scope.Err()
 			d.scope.Close() // no packet passes any more: there is nothing to wait for
-			d.outputs.close()
+			d.closeSinks()
 			return hinted{fmt.Errorf("interface %s: %w", d.cfg.TUN.Name, err), "somebody else removed it: start again to make it anew"}
 		}
 	}
@@ -220,7 +250,7 @@ func (d *daemon) stop() error {
 		d.log.Warn("connections were still open at the drain deadline, and reset", "deadline", d.cfg.Timeouts.Drain)
 		err = nil
 	}
-	return errors.Join(err, d.outputs.close())
+	return errors.Join(err, d.closeSinks())
 }
 
 // reload reads the configuration again. One that is wrong, or that changes what

@@ -13,9 +13,9 @@ import (
 // defaultWidth is the width of the ladder where there is no terminal.
 const defaultWidth = 100
 
-// terminal returns the terminal that w is, or nil.
-func terminal(w io.Writer) *os.File {
-	f, ok := w.(*os.File)
+// terminal returns the terminal that a reader or a writer is, or nil.
+func terminal(stream any) *os.File {
+	f, ok := stream.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}

@@ -16,6 +16,7 @@ type Config struct {
 	Service  string        `yaml:"service"`   // of connections that no rule matches
 	StateDir string        `yaml:"state_dir"` // authority and ticket keys
 	User     string        `yaml:"user"`      // to become after set-up; empty: see internal/privilege
+	Control  string        `yaml:"control"`   // the control socket; empty or NoControl: none
 	Output   Output        `yaml:"output"`
 	Limits   Limits        `yaml:"limits"`
 	Timeouts Timeouts      `yaml:"timeouts"`
@@ -37,6 +38,9 @@ type TUN struct {
 	MTU       int            `yaml:"mtu"`
 	Offload   bool           `yaml:"offload"` // super-packets, where the kernel has them
 }
+
+// NoControl is the Control of a Config without a control socket, as is "".
+const NoControl = "none"
 
 // Output says where events and secrets go.
 type Output struct {
@@ -63,6 +67,8 @@ type Output struct {
 type Limits struct {
 	Connections          int `yaml:"connections"`            // at once
 	ConnectionsPerSource int `yaml:"connections_per_source"` // at once, from one address
+	History              int `yaml:"history"`                // connections that ended and are kept for the control socket
+	HistoryBytes         int `yaml:"history_bytes"`          // of the events kept, those of open connections included
 }
 
 // Timeouts ends what does not end by itself.
@@ -123,8 +129,9 @@ func Default() *Config {
 		},
 		Service:  "mirror",
 		StateDir: "/var/lib/synscope",
+		Control:  "/run/synscope/control.sock",
 		Output:   Output{Events: "-", Format: FormatLadder},
-		Limits:   Limits{Connections: 10_000, ConnectionsPerSource: 1_000},
+		Limits:   Limits{Connections: 10_000, ConnectionsPerSource: 1_000, History: 1_000, HistoryBytes: 64 << 20},
 		Timeouts: Timeouts{
 			Drain:     10 * time.Second,
 			HalfOpen:  30 * time.Second,

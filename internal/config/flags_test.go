@@ -40,9 +40,10 @@ tun: {name: syn7, addresses: [10.9.0.1/16, "fd00:9::1/64"], mtu: 9000, offload: 
 service: echo
 state_dir: /srv/synscope
 user: daemon
+control: /srv/synscope/socket
 output: {events: events.json, format: json, filter: tls.resumed, keylog: keys.txt, explain: true,
   pcap: run.pcapng, snap_len: 128, pcap_size: 1000000, pcap_age: 1h, pcap_files: 3}
-limits: {connections: 7, connections_per_source: 3}
+limits: {connections: 7, connections_per_source: 3, history: 9, history_bytes: 2000000}
 timeouts: {drain: 1s, half_open: 2s, idle: 3m, handshake: 4s, time_wait: 500ms}
 tls:
   min: 1.0
@@ -55,10 +56,10 @@ tls:
   groups: [secp256r1, X25519MLKEM768]
 `
 	args := strings.Fields(`--tun syn7 --address 10.9.0.1/16 --address fd00:9::1/64 --mtu 9000 --no-offload
-		--service echo --state-dir /srv/synscope --user daemon
+		--service echo --state-dir /srv/synscope --user daemon --control /srv/synscope/socket
 		--events events.json --format json --filter tls.resumed --keylog keys.txt --explain
 		--pcap run.pcapng --snap-len 128 --pcap-size 1000000 --pcap-age 1h --pcap-files 3
-		--max-connections 7 --max-connections-per-source 3
+		--max-connections 7 --max-connections-per-source 3 --history 9 --history-bytes 2000000
 		--drain-timeout 1s --half-open-timeout 2s --idle-timeout 3m --handshake-timeout 4s --time-wait 500ms
 		--tls-min 1.0 --tls-max 1.2 --client-auth verify --client-ca ca.pem --keys rsa --alpn=
 		--cipher-suites TLS_RSA_WITH_RC4_128_SHA,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256

@@ -17,13 +17,16 @@ const (
 	minMTUIPv6 = 1280 // RFC 8200, section 5
 	maxMTU     = 65535
 
-	maxConnections = 1_000_000 // more than memory will hold
+	maxConnections  = 1_000_000 // more than memory will hold
+	minHistoryBytes = 1 << 20
+	maxHistoryBytes = 1 << 40
 
 	minTimeout = 10 * time.Millisecond
 	maxTimeout = 24 * time.Hour
 
 	maxInterfaceName = 15 // IFNAMSIZ less the final zero
 	maxPath          = 4095
+	maxSocketPath    = 107    // sun_path less the final zero (unix(7))
 	minSnapLen       = 96     // the headers of TCP over IPv6, with options
 	maxSnapLen       = 262144 // that of dumpcap
 	minPCAPSize      = 65536
@@ -124,6 +127,10 @@ func (v *validator) paths() {
 	if strings.ContainsFunc(v.c.User, unicode.IsSpace) || strings.ContainsAny(v.c.User, ":\x00") {
 		v.fail("user", "", "want the name of a user, not %s", quote(v.c.User))
 	}
+	v.path("control", v.c.Control)
+	if len(v.c.Control) > maxSocketPath {
+		v.fail("control", "", "want a path of at most %d bytes, as those of sockets, not %d", maxSocketPath, len(v.c.Control))
+	}
 	v.path("output.events", o.Events)
 	if o.Events == "" {
 		v.fail("output.events", "", "want a file, or - for the standard output")
@@ -174,6 +181,8 @@ func (v *validator) limits() {
 	l, t := &v.c.Limits, &v.c.Timeouts
 	v.inRange("limits.connections", l.Connections, 1, maxConnections)
 	v.inRange("limits.connections_per_source", l.ConnectionsPerSource, 1, maxConnections)
+	v.inRange("limits.history", l.History, 0, maxConnections)
+	v.inRange("limits.history_bytes", l.HistoryBytes, minHistoryBytes, maxHistoryBytes)
 	for _, d := range []struct {
 		key   string
 		value time.Duration

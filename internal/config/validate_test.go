@@ -40,6 +40,11 @@ func TestValidateErrors(t *testing.T) {
 			`f.yaml:1:12: state_dir: want a path of at most 4095 bytes without control characters, not "/a\nb"`},
 		{"user with a colon", "user: a:b\n",
 			`f.yaml:1:7: user: want the name of a user, not "a:b"`},
+		{"socket path of 108 bytes", "control: /" + strings.Repeat("x", 107) + "\n",
+			`f.yaml:1:10: control: want a path of at most 107 bytes, as those of sockets, not 108`},
+		{"history of nothing", "limits: {history: -1, history_bytes: 0}\n",
+			"f.yaml:1:19: limits.history: want 0 to 1000000, not -1\n" +
+				`f.yaml:1:38: limits.history_bytes: want 1048576 to 1099511627776, not 0`},
 		{"no events", "output:\n  events: \"\"\n",
 			`f.yaml:2:11: output.events: want a file, or - for the standard output`},
 		{"key log to the standard output", "output: {events: e.json, keylog: \"-\"}\n",

@@ -296,23 +296,33 @@ func (p *printer) legend() string {
 	return strings.Join(ds, ", ") + ": who sees only the packets cannot read these"
 }
 
-// finding writes why the handshake failed.
+// maxFinding bounds, in columns, a cause or a hint. They quote what a peer chose,
+// bounded, in a sentence of ours.
+const maxFinding = 640
+
+// finding writes why the handshake failed, or what else went wrong.
 func (p *printer) finding() {
-	if p.failed == nil {
-		return
-	}
-	p.print(nil)
 	write := func(label, s string, st style) {
-		for _, w := range typeset.Wrap(p.escape(s), p.Width-remarkWidth) {
+		for _, w := range typeset.Wrap(typeset.Escape(s, maxFinding, p.Unicode), p.Width-remarkWidth) {
 			p.print(line{{typeset.PadRight(label, remarkWidth), st}, {w, st}})
 			label = ""
 		}
 	}
-	if p.failed.Error != "" && p.failed.Error != p.failed.Cause {
-		write("  error", p.failed.Error, faint)
+	hint := ""
+	switch f, c := p.failed, p.close; {
+	case f != nil:
+		p.print(nil)
+		if f.Error != "" && !strings.Contains(f.Cause, f.Error) {
+			write("  error", f.Error, faint)
+		}
+		write("! failed", cmp.Or(f.Cause, "the handshake will not complete"), failure)
+		hint = f.Hint
+	case c != nil && c.Cause != "":
+		p.print(nil)
+		write("! cause", c.Cause, warning)
+		hint = c.Hint
 	}
-	write("! failed", cmp.Or(p.failed.Cause, "the handshake will not complete"), failure)
-	if p.failed.Hint != "" {
-		write("  hint", p.failed.Hint, strong)
+	if hint != "" {
+		write("  hint", hint, strong)
 	}
 }

@@ -349,7 +349,8 @@ func refusedPort() []*event.Event {
 	k.comesTo(client, event.StateSynSent)
 	k.at(38).segment(server, event.RST|event.ACK, 0)
 	k.comesTo(client, event.StateClosed)
-	return k.end("refused", event.Close{})
+	return k.end("refused", event.Close{Code: event.CauseRefused, Cause: "server refused the connection: it answered the SYN with RST",
+		Hint: "nothing listens on this port, a policy refuses it, or a firewall rejects it: check the port, and whether the server runs"})
 }
 
 func plainHTTP() []*event.Event {
@@ -434,5 +435,7 @@ func halfOpen() []*event.Event {
 	}
 	k.at(10_000_000).say(server, &event.TCPState{Side: server, Old: event.StateSynReceived, New: event.StateClosed,
 		Cause: event.Cause{By: event.ByTimer, What: "half-open deadline"}})
-	return k.end("timeout", event.Close{})
+	return k.end("timeout", event.Close{Code: event.CauseHandshakeACKMissing,
+		Cause: "the ACK of the SYN-ACK never came, though the server sent 4 SYN-ACKs in 7s",
+		Hint:  "a firewall or a route that loses one direction, a client that went away, or a SYN with a false source (scan, flood)"})
 }

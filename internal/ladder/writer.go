@@ -59,13 +59,14 @@ func (w *Writer) Event(e *event.Event) {
 		w.single(e)
 		return
 	}
+	c := w.conns[e.Conn]
+	if s, ok := e.Body.(*event.TCPState); ok && c == nil && s.Old == event.StateTimeWait {
+		return // no news of a connection that was drawn, or that ended before the stream began
+	}
 	if _, ended := w.closed[e.Conn]; ended {
-		if s, ok := e.Body.(*event.TCPState); !ok || s.Old != event.StateTimeWait {
-			w.late++ // a stray segment; the end of TIME-WAIT is no news
-		}
+		w.late++ // a stray segment
 		return
 	}
-	c := w.conns[e.Conn]
 	if c == nil {
 		c = &pending{id: e.Conn}
 		c.place = w.oldest.PushBack(c)

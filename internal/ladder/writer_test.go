@@ -31,6 +31,16 @@ func TestWriterDrawsAConnectionWhenItHasEnded(t *testing.T) {
 	wantLine(t, b.String(), "the stray segment, and not the end of TIME-WAIT", "1 event came after the connection had been drawn")
 }
 
+// Of a connection that ended before the stream began there is nothing to draw.
+func TestWriterIgnoresTheEndOfTimeWait(t *testing.T) {
+	var b bytes.Buffer
+	w := NewWriter(&b, Options{})
+	w.Event(&event.Event{Conn: 7, N: 99, Body: &event.TCPState{Side: server, Old: event.StateTimeWait, New: event.StateClosed}})
+	if err := w.Flush(); err != nil || b.Len() != 0 {
+		t.Errorf("%v, drawn:\n%s", err, b.String())
+	}
+}
+
 func TestWriterTellsAtOnceWhatBelongsToNoConnection(t *testing.T) {
 	var b bytes.Buffer
 	w := NewWriter(&b, Options{})

@@ -99,6 +99,9 @@ func childDrop(do task) {
 	fmt.Println(who())
 }
 
+// removableFiles is how many files there are to remove, one a try.
+const removableFiles = 5
+
 // A probe is something that root can do.
 type probe struct {
 	name string
@@ -141,6 +144,15 @@ func probes(do task) []probe {
 			return os.Rename(filepath.Join(do.Allowed, "file"), filepath.Join(do.Allowed, "file.1"))
 		}},
 		{"remove in the plan", true, func() error { return os.Remove(filepath.Join(do.Allowed, "file.1")) }},
+		{"remove where the plan allows nothing else", true, func() (err error) {
+			for i := range removableFiles {
+				if err = os.Remove(filepath.Join(do.Plan.RemoveIn[0], itoa(i))); err == nil {
+					return nil
+				}
+			}
+			return err
+		}},
+		{"write where the plan allows removing", false, open(filepath.Join(do.Plan.RemoveIn[0], "file"), os.O_WRONLY|os.O_CREATE)},
 		{"list the plan", true, func() error { _, err := os.ReadDir(do.Allowed); return err }},
 		{"read a file of the plan", true, open(do.Plan.ReadPaths[0], os.O_RDONLY)},
 		{"listen on loopback", true, func() error {

@@ -23,6 +23,9 @@ type Plan struct {
 	// everything below them. In a directory files can be made, renamed and
 	// removed. No path can be executed.
 	WritePaths []string
+	// RemoveIn are directories in which files can be removed, with everything
+	// below them, and nothing else.
+	RemoveIn []string
 }
 
 // A Report says what [Drop] did.

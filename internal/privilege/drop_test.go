@@ -42,6 +42,13 @@ func newTask(t *testing.T, role, user string, uid, gid int) task {
 	}
 	do.Plan.ReadPaths = []string{readable}
 	do.Plan.WritePaths = []string{do.Allowed}
+	removable := openDir(t, 0o777)
+	for i := range removableFiles {
+		if err := os.WriteFile(filepath.Join(removable, itoa(i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do.Plan.RemoveIn = []string{removable}
 	return do
 }
 

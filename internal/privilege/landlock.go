@@ -53,6 +53,9 @@ func restrictFiles(p Plan) (abi int, unusable []string, err error) {
 	for _, path := range p.WritePaths {
 		add(path, unix.R_OK|unix.W_OK, writeFile, writeDir)
 	}
+	for _, path := range p.RemoveIn {
+		rules = append(rules, landlock.PathAccess(ll.AccessFSRemoveFile, path))
+	}
 	if err := landlock.V5.BestEffort().RestrictPaths(rules...); err != nil {
 		return 0, unusable, fmt.Errorf("restricting files: %w", err)
 	}

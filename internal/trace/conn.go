@@ -32,7 +32,8 @@ type conn struct {
 	epState  event.State
 	lastSeg  [3]struct{ frame, n uint64 } // of the newest segment of each side
 
-	tls tlsState
+	tls  tlsState
+	seen evidence // for the cause of conn.close
 
 	// held are observations that wait, in order, while the decoder waits for
 	// a key: so events stay in the order of the wire.
@@ -194,7 +195,9 @@ func (c *conn) observePacket(o *observation) {
 	c.sent(p)
 	if r.NoTimestamp && p.from == event.Client && c.epState == event.StateSynReceived {
 		// Netstack drops it without a word.
-		c.emit(o.at, event.Endpoint, event.Client, &event.Drop{N: c.n, Reason: "no timestamp option (RFC 7323, section 3.2)"})
+		d := &event.Drop{N: c.n, Reason: "no timestamp option (RFC 7323, section 3.2)"}
+		c.seen.drop(event.Client, d.Reason)
+		c.emit(o.at, event.Endpoint, event.Client, d)
 	}
 	for _, s := range r.States {
 		if s.Side != c.t.cfg.Endpoint {
@@ -266,6 +269,7 @@ func (c *conn) cause(old, new event.State, s *event.EndpointState) event.Cause {
 
 func (c *conn) observeDrop(o *observation) {
 	d := &event.Drop{Reason: o.drop.Reason}
+	c.seen.drop(o.drop.From, d.Reason)
 	if last := c.lastSeg[o.drop.From]; last.frame == o.drop.Frame {
 		d.N = last.n
 	}
@@ -319,7 +323,7 @@ func (c *conn) close(at time.Time, how string) {
 		}
 	}
 	c.endTLS(at, how)
-	c.emit(at, event.Wire, side, c.summary(how))
+	c.emit(at, event.Wire, side, c.diagnosed(side, c.summary(how)))
 	c.endEmbryo()
 	delete(c.t.waiting, c)
 	c.end = c.t.ended.PushBack(c)

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"strings"
 	"time"
 
 	"synscope/event"
@@ -25,7 +26,7 @@ type tlsState struct {
 	err     string           // of TLSEnd
 	failed  *event.Failed    // waits for our endpoint's word
 	told    bool             // tls.failed was told
-	alerted bool             // the server sent an alert
+	accepts string           // what our endpoint would have accepted, where that is why it failed
 	early   []tlswire.Secret // secrets from before the decoder; bounded
 	master  []tlswire.Secret // candidates that wait for proof of use
 	signing time.Duration
@@ -41,7 +42,9 @@ func (s *tlsState) blocked() bool { return s.decoder != nil && s.decoder.Blocked
 // payload feeds the bytes that a segment made available to the decoder.
 func (c *conn) payload(o *observation, r tcptrack.Result) {
 	at := tlswire.Stamp{Time: o.at, T: c.elapsed(o.at)}
+	c.seen.segment(o.packet.from, r.Segment, at.T)
 	for _, d := range r.Data {
+		c.seen.data(d)
 		at.Frame = d.Frame
 		if c.tls.decoder == nil {
 			c.sniff(at, d)
@@ -130,22 +133,24 @@ func (c *conn) emitTLS(at tlswire.Stamp, from event.Side, body event.Body) {
 		return
 	case *event.Established:
 		c.proveCandidates(b)
-	case *event.Alert:
-		c.tls.alerted = c.tls.alerted || from == event.Server
 	}
 	c.emit(at.Time, event.Wire, from, body)
 }
 
+// tellFailed tells of a failure, once, with what our endpoint says of it.
 func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 	if c.tls.told {
 		return
 	}
 	c.tls.told = true
-	f.Error = c.tls.err
-	if c.tls.ours && c.tls.err != "" && f.Side == event.Server && !c.tls.alerted {
-		// The wire shows only that we closed; we know why.
-		f.Cause += ": " + c.tls.err
-		f.Hint = "the client did not go on in time, or it broke off; the endpoint's timeouts and limits are settings of its own"
+	if d := c.tls.decoder.Diagnose(tlswire.Endpoint{Error: c.tls.err, Accepts: c.tls.accepts}); d != nil {
+		f = d
+	}
+	if f.Code == event.CauseServerSilent {
+		f.Cause += c.seen.lost(event.Client)
+	}
+	if c.tls.ours && f.Side == event.Client && (f.Code == event.CauseUntrustedAuthority || f.Code == event.CauseCertificateRefused) {
+		f.Hint += "; synscope ca --trust says how, for the authority of this endpoint"
 	}
 	c.emit(at, event.Wire, f.Side, f)
 }
@@ -155,7 +160,7 @@ func (c *conn) observeTLS(o *observation) {
 	s := &c.tls
 	switch t := o.tls; {
 	case t.start:
-		s.ours, s.over, s.err = true, false, ""
+		s.ours, s.over, s.err, s.accepts = true, false, "", ""
 		if s.decoder != nil {
 			s.decoder.ExpectSecrets(true)
 		}
@@ -164,6 +169,9 @@ func (c *conn) observeTLS(o *observation) {
 	case t.step != nil:
 		if t.step.Step == "sign" {
 			s.signing += t.step.Duration
+		}
+		if t.step.Step == "handshake" && !t.step.OK {
+			s.accepts, _ = strings.CutPrefix(t.step.Detail, "accepts ")
 		}
 		c.emit(o.at, event.Endpoint, event.Server, t.step)
 	case t.end:
@@ -230,7 +238,10 @@ func (c *conn) endTLS(at time.Time, how string) {
 	case c.tls.failed != nil:
 		c.tellFailed(at, c.tls.failed)
 	case c.tls.err != "" && !c.tls.told:
-		c.tellFailed(at, &event.Failed{Side: event.Server, Cause: "our endpoint gave up"})
+		c.tellFailed(at, &event.Failed{
+			Side: event.Server, Code: event.CauseEndpoint, Cause: "our endpoint gave up: " + c.tls.err, Error: c.tls.err,
+			Hint: "not all of the handshake could be decoded: see what our endpoint says, and the events of what was not decoded",
+		})
 	}
 }
 

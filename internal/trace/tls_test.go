@@ -356,7 +356,7 @@ func TestFailureHasOurError(t *testing.T) {
 	events.wantTLS(1, alert)
 	tr.TLSEnd(w.flow, net.ErrClosed)
 	w.sync()
-	events.wantTLS(1, alert+"tls failed by server: server found no common parameters with the client: alert handshake_failure after client_hello")
+	events.wantTLS(1, alert+"tls failed by server: server found no common parameters with the client, which offers TLS 1.2; 10 cipher suites; 4 groups; 10 signature schemes: alert handshake_failure after client_hello")
 	es := events.of(1)
 	if f := es[len(es)-1].Body.(*event.Failed); f.Error != net.ErrClosed.Error() {
 		t.Errorf("our error: %q", f.Error)
@@ -379,7 +379,7 @@ func TestCloseWaitsForOurError(t *testing.T) {
 		endpoint server ESTABLISHED > CLOSED: segment 13
 	`
 	const failed = `
-		tls failed by client: client reset the connection after client_hello, without an alert
+		tls failed by client: client reset the connection after client_hello, without an alert, having waited 1ms for the server, which sent nothing
 		close rst client
 	`
 	begin := func(w *wire) {
@@ -433,6 +433,10 @@ func TestFailureOnlyOursIsTold(t *testing.T) {
 		tls server START > RECVD_CH
 		tls failed by server: our endpoint gave up: `+net.ErrClosed.Error()+`
 		close shutdown`)
+	es := events.of(1)
+	if f := es[len(es)-2].Body.(*event.Failed); f.Code != "endpoint_error" || f.Hint == "" {
+		t.Errorf("code %q, hint %q", f.Code, f.Hint)
+	}
 }
 
 // The end of an older connection's handshake is not taken for that of the newer

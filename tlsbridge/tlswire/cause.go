@@ -1,17 +1,16 @@
 package tlswire
 
 import (
-	"fmt"
 	"strings"
 
 	"synscope/event"
 )
 
-// A refusal says what an alert means when it ends a handshake, and what helps.
-// The text has the form "<side> <what>", where {peer} is the other side.
+// A refusal is what an alert means that ends a handshake.
 type refusal struct {
-	what string
-	hint string
+	code event.CauseCode
+	// what and hint say more than the remark on code.
+	what, hint string
 	// certificate says that the alert answers the peer's Certificate.
 	certificate bool
 }
@@ -19,107 +18,237 @@ type refusal struct {
 // refusals are the alerts with which a handshake is usually ended (RFC 8446,
 // section 6.2).
 var refusals = map[event.AlertDescription]refusal{
-	10: {what: "got a message that it did not expect from the {peer}", hint: "one of the two sides breaks the protocol; compare the order of messages with RFC 8446, section 2"},
-	20: {what: "could not decrypt a record of the {peer}", hint: "the record was changed on its way, or the two sides have different keys"},
-	22: {what: "got a record that is too long from the {peer}", hint: "check the record sizes of the peer, and max_fragment_length or record_size_limit"},
-	40: {what: "found no common parameters with the {peer}", hint: "compare the versions, cipher suites, groups and signature schemes of both hellos"},
-	42: {what: "refused the {peer}'s certificate", hint: "the certificate is damaged or its signature is wrong", certificate: true},
-	43: {what: "refused the {peer}'s certificate", hint: "use a certificate of a key type and usage that the peer supports", certificate: true},
-	44: {what: "refused the {peer}'s certificate", hint: "the certificate is revoked; issue a new one", certificate: true},
-	45: {what: "refused the {peer}'s certificate", hint: "the certificate has expired or is not valid yet; compare its dates with the clock of the side that refused", certificate: true},
-	46: {what: "refused the {peer}'s certificate", hint: "the alert gives no reason: check names, dates, usage and chain, and the log of the side that refused", certificate: true},
-	47: {what: "got an illegal value from the {peer}", hint: "a field of the last message contradicts what was offered"},
-	48: {what: "refused the {peer}'s certificate", hint: "install the issuing root where the side that refused looks for it, and send all intermediate certificates", certificate: true},
-	49: {what: "denied access to the {peer}", hint: "the certificate is valid, but its owner is not allowed here", certificate: true},
-	50: {what: "could not parse a message of the {peer}", hint: "look for a message that is marked malformed"},
-	51: {what: "found a wrong signature or Finished of the {peer}", hint: "the private key does not fit the certificate, or messages were changed on their way"},
-	70: {what: "does not speak a version that the {peer} offers", hint: "enable a common TLS version on one of the two sides"},
-	71: {what: "finds the parameters of the {peer} too weak", hint: "offer stronger cipher suites, groups or keys"},
-	80: {what: "failed for reasons of its own", hint: "look into the log of the side that sent the alert"},
-	86: {what: "was offered a needless fallback by the {peer}", hint: "the client retried with an older version; find out why its first attempt failed"},
+	10: {code: event.CauseProtocolViolation, what: "got a message that it did not expect from the {peer}", hint: "one of the two sides breaks the protocol; compare the order of messages with RFC 8446, section 2"},
+	20: {code: event.CauseCannotDecrypt},
+	22: {code: event.CauseProtocolViolation, what: "got a record that is too long from the {peer}", hint: "check the record sizes of the peer, and max_fragment_length or record_size_limit"},
+	40: {code: event.CauseNoCommonParameters},
+	42: {code: event.CauseCertificateRefused, certificate: true},
+	43: {code: event.CauseUnsupportedCert, certificate: true},
+	44: {code: event.CauseRevoked, certificate: true},
+	45: {code: event.CauseExpired, certificate: true},
+	46: {code: event.CauseCertificateRefused, certificate: true},
+	47: {code: event.CauseProtocolViolation, what: "got an illegal value from the {peer}", hint: "a field of the last message contradicts what was offered"},
+	48: {code: event.CauseUntrustedAuthority, certificate: true},
+	49: {code: event.CauseAccessDenied, certificate: true},
+	50: {code: event.CauseProtocolViolation, what: "could not parse a message of the {peer}", hint: "look for a message that is marked malformed"},
+	51: {code: event.CauseWrongSignature},
+	70: {code: event.CauseNoCommonVersion},
+	71: {code: event.CauseTooWeak},
+	80: {code: event.CauseInternalError},
+	86: {code: event.CauseNeedlessFallback},
 
-	109: {what: "misses an extension of the {peer}", hint: "see which extension RFC 8446, section 9.2, requires for what was offered"},
-	110: {what: "got an extension from the {peer} that it did not offer", hint: "the peer answers an extension that was not in the hello"},
-	112: {what: "does not serve the name that the {peer} asked for", hint: "check the server name in the ClientHello and the names configured on the server"},
-	113: {what: "refused the OCSP response of the {peer}", hint: "check the stapled response: its signer, dates and status", certificate: true},
-	115: {what: "does not know the pre-shared key of the {peer}", hint: "check the identity and key on both sides"},
-	116: {what: "requires a certificate of the {peer}, and got none", hint: "configure a client certificate from an issuer that the CertificateRequest names", certificate: true},
-	120: {what: "shares no application protocol with the {peer}", hint: "compare the ALPN lists of both sides"},
-	121: {what: "could not decrypt the ClientHello of the {peer}", hint: "fetch the ECH configuration of the server again"},
+	109: {code: event.CauseProtocolViolation, what: "misses an extension of the {peer}", hint: "see which extension RFC 8446, section 9.2, requires for what was offered"},
+	110: {code: event.CauseProtocolViolation, what: "got an extension from the {peer} that it did not offer", hint: "the peer answers an extension that was not in the hello"},
+	112: {code: event.CauseUnrecognizedName},
+	113: {code: event.CauseBadOCSP, certificate: true},
+	115: {code: event.CauseUnknownPSK},
+	116: {code: event.CauseNoClientCertificate, certificate: true},
+	120: {code: event.CauseNoCommonALPN},
+	121: {code: event.CauseECHRequired},
 }
 
-// alertCause says in one line why side gave up.
-func (d *Decoder) alertCause(side event.Side, a *event.Alert) string {
-	r, ok := d.refusal(side, a.Description)
-	what := "ended the handshake"
-	if ok {
-		what = strings.ReplaceAll(r.what, "{peer}", side.Peer().String())
-	}
-	after := d.after()
-	if r.certificate && d.half(side.Peer()).certificate {
-		after = " after certificate"
-	}
-	return fmt.Sprintf("%s %s: alert %s%s", side, what, a.Description, after)
+// A remark is what is said of a cause: "<side> <what>", and what helps. {peer}
+// is the other side.
+type remark struct {
+	what string
+	hint string
+	// server is the hint if it is the server that refused, where that is
+	// another one.
+	server string
 }
 
-// refusal returns what an alert of a side means here.
-func (d *Decoder) refusal(side event.Side, a event.AlertDescription) (refusal, bool) {
-	empty := d.half(event.Client).certificate && !d.shake.clientCertificate
-	if a == alertHandshakeFailure && side == event.Server && empty {
-		a = alertCertificateRequired // which is of TLS 1.3 only (RFC 5246, section 7.4.6)
-	}
-	r, ok := refusals[a]
-	return r, ok
+func (r remark) of(side event.Side) string {
+	return strings.ReplaceAll(r.what, "{peer}", side.Peer().String())
 }
 
-func (d *Decoder) alertHint(side event.Side, a *event.Alert) string {
-	r, _ := d.refusal(side, a.Description)
+func (r remark) help(side event.Side) string {
+	if side == event.Server && r.server != "" {
+		return r.server
+	}
 	return r.hint
 }
 
-// after says how far the messages had come.
-func (d *Decoder) after() string {
-	if !d.spoken {
-		return " before any message"
-	}
-	return " after " + d.latest.String()
-}
+// Hint says what to do about a cause that is told without tls.failed, because
+// there was no TLS to decode; "" of one that is not.
+func Hint(code event.CauseCode) string { return remarks[code].hint }
 
-// endCause says that a side's transport ended, or that it closed, before the
-// handshake was complete.
-func (d *Decoder) endCause(side event.Side, how string) string {
-	verb := "closed the connection"
-	switch how {
-	case "rst":
-		verb = "reset the connection"
-	case "alert close_notify":
-		verb = "closed the session with close_notify"
-	}
-	return fmt.Sprintf("%s %s%s, without an alert", side, verb, d.after())
-}
+const hintSplit = "something on the path may not put a ClientHello of several segments together: try a shorter one, without a post-quantum group " +
+	"(curl --curves X25519, openssl -groups X25519, Go CurvePreferences, Java -Djdk.tls.namedGroups=x25519)"
 
-func (d *Decoder) endHint(side event.Side) string {
-	switch {
-	case !d.spoken && side == event.Client:
-		return "the client sent no ClientHello: a health check, a port scan, or a client that waits for the server to speak first"
-	case side == event.Server:
-		return "look into the server's log; middleboxes that reject a ClientHello do this too"
-	case d.half(event.Server).certificate:
-		return "the client may have refused the certificate without saying so, or it gave up waiting"
-	}
-	return "the client gave up: look for its timeout, and for what it waited for"
-}
+// remarks are on all causes of tls.failed.
+var remarks = map[event.CauseCode]remark{
+	event.CauseNoCommonVersion: {
+		what: "does not speak a version that the {peer} offers",
+		hint: "enable a common version: curl --tlsv1.2 or --tls-max, openssl -tls1_2 or -tls1_3, Python minimum_version, Node minVersion, Java https.protocols, Go MinVersion",
+	},
+	event.CauseNoCommonSuite: {
+		what: "shares no cipher suite with the {peer}",
+		hint: "enable a common suite: curl --ciphers or --tls13-ciphers, openssl -cipher or -ciphersuites, Python set_ciphers, Node ciphers, Java https.cipherSuites, Go CipherSuites",
+	},
+	event.CauseNoCommonGroup: {
+		what: "shares no key exchange group with the {peer}",
+		hint: "enable a common group: curl --curves, openssl -groups, Node ecdhCurve, Java jdk.tls.namedGroups, Go CurvePreferences",
+	},
+	event.CauseNoCommonSignature: {
+		what: "has no certificate that the signature schemes of the {peer} allow",
+		hint: "give the server a certificate of another key type (most clients take ECDSA P-256 and RSA 2048), or allow its scheme: openssl -sigalgs, Java jdk.tls.client.SignatureSchemes",
+	},
+	event.CauseNoCommonALPN: {
+		what: "shares no application protocol with the {peer}",
+		hint: "offer a common protocol: curl --http1.1 or --no-alpn, openssl -alpn, Python set_alpn_protocols, Node ALPNProtocols, Go NextProtos",
+	},
+	event.CauseNoCommonParameters: {
+		what: "found no common parameters with the {peer}",
+		hint: "the alert does not say which: compare versions, cipher suites, groups, signature schemes and server name with what the server is set to; try each alone",
+	},
+	event.CauseTooWeak: {
+		what: "finds the parameters of the {peer} too weak",
+		hint: "offer stronger cipher suites, groups or keys",
+	},
+	event.CauseNeedlessFallback: {
+		what: "was offered a needless fallback by the {peer}",
+		hint: "the client retried with an older version (TLS_FALLBACK_SCSV): find out why its first attempt failed",
+	},
+	event.CauseUnrecognizedName: {
+		what: "does not serve the name that the {peer} asked for",
+		hint: "ask for a name that the server has (curl --connect-to, openssl -servername), or configure the name on the server",
+	},
+	event.CauseServerNameMissing: {
+		what: "wants a server name, and the {peer} sent none",
+		hint: "send one (SNI): use the name, not the address, in the URL (curl --resolve), openssl -servername, Python server_hostname, Node servername, Go ServerName",
+	},
+	event.CauseUnknownPSK: {
+		what: "does not know the pre-shared key of the {peer}",
+		hint: "check the identity and key on both sides",
+	},
+	event.CauseECHRequired: {
+		what: "insists on Encrypted Client Hello, which the {peer} did not accept",
+		hint: "the client has an old or wrong ECH configuration: fetch it again (DNS record HTTPS), or turn ECH off",
+	},
+	event.CauseAccessDenied: {
+		what: "denied access to the {peer}",
+		hint: "the certificate is valid, but its owner is not allowed here",
+	},
 
-func notTLSCause(side event.Side, text *event.Undecoded) string {
-	if text.Detail != "" {
-		return fmt.Sprintf("%s does not speak TLS: %s", side, text.Detail)
-	}
-	return fmt.Sprintf("%s does not speak TLS: its first bytes are %q", side, []byte(text.First))
-}
+	event.CauseUntrustedAuthority: {
+		what: "refused the {peer}'s certificate",
+		hint: "give the client that authority: curl --cacert, openssl -CAfile, SSL_CERT_FILE (Python, Go), REQUESTS_CA_BUNDLE, NODE_EXTRA_CA_CERTS, " +
+			"a Java truststore, Go RootCAs; let the server send all intermediate certificates",
+		server: "add the issuer to the client authorities of the server, or give the client a certificate of one that it knows, with its intermediates (curl --cert, openssl -cert_chain)",
+	},
+	event.CauseSelfSigned: {
+		what:   "refused the {peer}'s certificate",
+		hint:   "give the client this very certificate (curl --cacert, openssl -CAfile, SSL_CERT_FILE, NODE_EXTRA_CA_CERTS), or the server one of an authority that the client knows",
+		server: "give the client a certificate of an authority that the server knows",
+	},
+	event.CauseIncompleteChain: {
+		what:   "refused the {peer}'s certificate",
+		hint:   "let the server send leaf and intermediate certificates in order (fullchain.pem): browsers fetch what is missing, other clients do not",
+		server: "let the client send its intermediate certificates as well (curl --cert with the whole chain, openssl -cert_chain)",
+	},
+	event.CauseExpired: {
+		what: "refused the {peer}'s certificate",
+		hint: "renew the certificate, and reload the server that has it; if its dates are right, correct the clock of the side that refused it",
+	},
+	event.CauseNotYetValid: {
+		what: "refused the {peer}'s certificate",
+		hint: "correct the clock of the side that refused it, or of the authority; or wait",
+	},
+	event.CauseWrongName: {
+		what: "refused the {peer}'s certificate",
+		hint: "ask for a name that the certificate has, or put the name into its subjectAltName; for one address and another name: curl --resolve or --connect-to",
+	},
+	event.CauseWeakCertificate: {
+		what: "refused the {peer}'s certificate",
+		hint: "issue a certificate with ECDSA P-256 or RSA 2048, signed with SHA-256: today's clients take nothing weaker (OpenSSL: @SECLEVEL)",
+	},
+	event.CauseRevoked: {
+		what: "refused the {peer}'s certificate",
+		hint: "the certificate is revoked: issue a new one",
+	},
+	event.CauseBadOCSP: {
+		what: "refused the OCSP response of the {peer}",
+		hint: "check the stapled response: its signer, dates and status",
+	},
+	event.CauseUnsupportedCert: {
+		what: "refused the {peer}'s certificate",
+		hint: "use a key type and extended key usage (serverAuth, clientAuth) that the side which refused supports",
+	},
+	event.CauseCertificateRefused: {
+		what: "refused the {peer}'s certificate",
+		hint: "look into the log of the side that refused; if it does not trust the issuer: curl --cacert, openssl -CAfile, SSL_CERT_FILE, REQUESTS_CA_BUNDLE, " +
+			"NODE_EXTRA_CA_CERTS, a Java truststore, Go RootCAs",
+		server: "look into the log of the server; the alert gives no reason",
+	},
+	event.CauseNoClientCertificate: {
+		what: "requires a certificate of the {peer}, and got none",
+		hint: "give the client a certificate of an issuer that the CertificateRequest names: curl --cert and --key, openssl -cert and -key, Python load_cert_chain, " +
+			"Node cert and key, a Java keystore, Go Certificates",
+	},
 
-func notTLSHint(side event.Side) string {
-	if side == event.Client {
-		return "make the client use TLS from the first byte (https, not http; no STARTTLS), or use a port for plain text"
-	}
-	return "the server speaks plain text on this port: check the port, and whether the protocol needs STARTTLS first"
+	event.CauseWrongSignature: {
+		what: "found a wrong signature or Finished of the {peer}",
+		hint: "the private key does not fit the certificate, or messages were changed on their way",
+	},
+	event.CauseCannotDecrypt: {
+		what: "could not decrypt a record of the {peer}",
+		hint: "the record was changed on its way, or the two sides have different keys",
+	},
+	event.CauseProtocolViolation: {
+		what: "got what breaks the protocol from the {peer}",
+		hint: "compare the last message with RFC 8446",
+	},
+	event.CauseInternalError: {
+		what: "failed for reasons of its own",
+		hint: "look into the log of the side that sent the alert",
+	},
+	event.CauseOtherAlert: {
+		what: "ended the handshake",
+		hint: "the alert is not one that usually ends a handshake: look into the log of the side that sent it",
+	},
+
+	event.CauseNotTLS: {hint: "make the client use TLS from the first byte, or use a port for plain text"},
+	event.CausePlainText: {
+		hint: "make the client use TLS from the first byte (no STARTTLS), or use a port for plain text",
+	},
+	event.CausePlainHTTP: {
+		hint: "write https:// and not http://, or use a port for plain HTTP (often 80 or 8080)",
+	},
+	event.CauseProxyHeader: {
+		hint: "a load balancer puts a PROXY protocol header before the ClientHello: let the server expect it (nginx: listen ... proxy_protocol), or turn it off there",
+	},
+	event.CauseSSL2: {
+		hint: "the client is older than TLS, or set to be compatible with SSL 2.0 (Java: SSLv2Hello): turn that off",
+	},
+	event.CauseTLSToPlainPort: {
+		hint: "the port is for plain text: check the port (https is 443), or begin in plain text (http://, openssl s_client -starttls)",
+	},
+
+	event.CauseClientSilent: {
+		hint: "a health check, a port scan, or a client that waits for the server to speak first",
+	},
+	event.CauseIncompleteHello: {
+		hint: "the rest of the ClientHello was lost, if it was sent: look for a firewall that drops the second segment, or a path with a smaller MTU; try a shorter hello (curl --curves X25519)",
+	},
+	event.CauseResetAfterHello: {
+		hint: "the server, or a firewall in its name that dislikes the ClientHello: try another server name and version, and look into both logs",
+	},
+	event.CauseServerClosed: {
+		hint: "look into the server's log; middleboxes that reject a ClientHello do this too",
+	},
+	event.CauseServerSilent: {
+		hint: "the server did not get the ClientHello, is overloaded, or waits for something else first; see whether it acknowledged the segments",
+	},
+	event.CauseClientGaveUp: {
+		hint: "the server was to send next: look there for what took it so long; raise the timeout of the client (curl --connect-timeout, Python timeout, Go TLSHandshakeTimeout)",
+	},
+	event.CauseClientLeft: {
+		hint: "the client may have refused the certificate without saying so, or its user broke off: look at what the client says",
+	},
+	event.CauseHandshakeTimeout: {
+		hint: "the client did not go on in time; the endpoint's timeouts and limits are settings of its own",
+	},
+	event.CausePeerVanished: {
+		hint: "the other side no longer acknowledges: its host or the path to it went away",
+	},
 }

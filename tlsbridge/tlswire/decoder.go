@@ -25,7 +25,8 @@ type Stamp struct {
 	Frame uint64        // the packet's number; 0 where there are no packets
 }
 
-// An Emit takes what the decoder tells, in order. The body is the receiver's.
+// An Emit takes what the decoder tells, in order. The body is the receiver's, but
+// a Message is not to be changed: a failure is diagnosed from what it holds.
 type Emit func(at Stamp, from event.Side, body event.Body)
 
 // A Decoder decodes the TLS of one connection. It is owned by one goroutine: no
@@ -35,6 +36,7 @@ type Decoder struct {
 	framers [2]framer
 	halves  [2]half
 	shake   handshake
+	seen    evidence
 	progress
 
 	secrets     []Secret
@@ -279,6 +281,7 @@ func (d *Decoder) process(u *unit) bool {
 // lostFraming tells of bytes that are no record.
 func (d *Decoder) lostFraming(u *unit) {
 	text := u.text
+	d.seen.undecoded(u.from, &text)
 	d.emit(u.at, u.from, &text)
 	switch text.Reason {
 	case "not tls":

@@ -3,6 +3,7 @@ package tlswire
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"slices"
 	"testing"
 
 	"synscope/event"
@@ -15,7 +16,7 @@ func TestClientRefusesCertificate(t *testing.T) {
 		c {alert fatal bad_certificate}
 		client WAIT_FINISHED > FAILED
 		server WAIT_FINISHED > FAILED
-		failed: client refused the server's certificate: alert bad_certificate after certificate`)
+		failed, certificate_refused: client refused the server's certificate, in which nothing visible is wrong: it does not trust the issuer, CN=root.test, or has a reason of its own: alert bad_certificate after certificate`)
 }
 
 // The server gives up before there is a master secret, so the client's Finished
@@ -39,7 +40,7 @@ func TestServerRefusesClientCertificate(t *testing.T) {
 		s alert fatal unknown_ca
 		server WAIT_FINISHED > FAILED
 		client WAIT_SHD > FAILED
-		failed: server refused the client's certificate: alert unknown_ca after certificate`)
+		failed, untrusted_authority: server refused the client's certificate: it does not trust the issuer, CN=root.test, or misses an intermediate certificate, which was not sent: alert unknown_ca after certificate`)
 }
 
 // TLS 1.2 has no alert for a certificate that is missing: handshake_failure, or
@@ -60,8 +61,8 @@ func TestServerMissesClientCertificate(t *testing.T) {
 		s alert fatal handshake_failure
 		server WAIT_FINISHED > FAILED
 		client WAIT_SHD > FAILED
-		failed: server requires a certificate of the client, and got none: alert handshake_failure after certificate`)
-	if f := tr.decoder.Summary().Failure; f == nil || f.Hint != refusals[alertCertificateRequired].hint {
+		failed, client_certificate_missing: server requires a certificate of the client, and got none: alert handshake_failure after certificate`)
+	if f := tr.decoder.Summary().Failure; f == nil || f.Code != event.CauseNoClientCertificate || f.Hint == "" {
 		t.Errorf("the summary says %+v of the failure", f)
 	}
 }
@@ -84,7 +85,7 @@ func TestNoCommonVersion(t *testing.T) {
 		s alert fatal protocol_version
 		server RECVD_CH > FAILED
 		client WAIT_SH > FAILED
-		failed: server does not speak a version that the client offers: alert protocol_version after client_hello`)
+		failed, no_common_version: server does not speak a version that the client offers (TLS 1.2, TLS 1.1, TLS 1.0): alert protocol_version after client_hello`)
 	if f := tr.decoder.Summary().Failure; f == nil || f.Side != event.Server || f.Hint == "" {
 		t.Errorf("the summary says %+v of the failure", f)
 	}
@@ -102,7 +103,7 @@ func TestNoCommonSuite(t *testing.T) {
 		s alert fatal handshake_failure
 		server RECVD_CH > FAILED
 		client WAIT_SH > FAILED
-		failed: server found no common parameters with the client: alert handshake_failure after client_hello`)
+		failed, no_common_parameters: server found no common parameters with the client, which offers TLS 1.2, TLS 1.1, TLS 1.0; cipher suite TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256; group x25519; 10 signature schemes: alert handshake_failure after client_hello`)
 }
 
 // upTo returns the recording until a client's or server's nth write, and then
@@ -129,11 +130,11 @@ func TestTransportEndsBeforeFinished(t *testing.T) {
 	decode(clientGone("rst"), expecting).want(t, hello13+serverCCS+certificate13+`
 		client WAIT_FINISHED > FAILED
 		server WAIT_FINISHED > FAILED
-		failed: client reset the connection after finished, without an alert`)
+		failed, client_left: client reset the connection after finished, without an alert`)
 	decode(clientGone("fin"), expecting).want(t, hello13+serverCCS+certificate13+`
 		client WAIT_FINISHED > FAILED
 		server WAIT_FINISHED > FAILED
-		failed: client closed the connection after finished, without an alert`)
+		failed, client_left: client closed the connection after finished, without an alert`)
 }
 
 func TestServerResetsAfterClientHello(t *testing.T) {
@@ -144,14 +145,14 @@ func TestServerResetsAfterClientHello(t *testing.T) {
 		server START > RECVD_CH
 		server RECVD_CH > FAILED
 		client WAIT_SH > FAILED
-		failed: server reset the connection after client_hello, without an alert`)
+		failed, reset_after_client_hello: server reset the connection after client_hello, without an alert`)
 }
 
 func TestNothingIsSent(t *testing.T) {
 	decode(&recording{ops: []op{{from: event.Client, end: "fin"}, {from: event.Server, end: "fin"}}}).want(t, `
 		client START > FAILED
 		server START > FAILED
-		failed: client closed the connection before any message, without an alert`)
+		failed, client_silent: client closed the connection before any message, without an alert`)
 }
 
 // A server that has sent its Finished and its FIN may still be reached by the
@@ -163,7 +164,7 @@ func TestHalfClosedServerMayStillBeConnected(t *testing.T) {
 	decode(rec, expecting).want(t, hello13+serverCCS+certificate13+`
 		client WAIT_FINISHED > FAILED
 		server WAIT_FINISHED > FAILED
-		failed: client closed the connection after finished, without an alert`)
+		failed, client_left: client closed the connection after finished, without an alert`)
 }
 
 func TestResetAfterEstablished(t *testing.T) {
@@ -185,7 +186,7 @@ func TestPlainHTTP(t *testing.T) {
 		c undecoded not tls: 0 records, 5 bytes
 		client START > FAILED
 		server START > FAILED
-		failed: client does not speak TLS: its first bytes are "GET /"
+		failed, plain_http: client does not speak TLS: its first bytes are "GET /", which looks like HTTP
 		s undecoded not tls: 0 records, 5 bytes
 		s undecoded not tls: 0 records, 23 bytes
 		c undecoded not tls: 0 records, 30 bytes`)
@@ -197,7 +198,7 @@ func TestSSLv2Hello(t *testing.T) {
 		c undecoded not tls: 0 records, 5 bytes
 		client START > FAILED
 		server START > FAILED
-		failed: client does not speak TLS: ClientHello in the format of SSL 2.0`)
+		failed, ssl2: client does not speak TLS: ClientHello in the format of SSL 2.0`)
 }
 
 // An alert of the receiver of the last Finished that comes after data of its own
@@ -216,10 +217,16 @@ func TestFatalAlertDuringSession(t *testing.T) {
 		client CONNECTED > FAILED`)
 }
 
-func TestEveryRefusalHasAHint(t *testing.T) {
+// Whatever a handshake fails of, there is a hint.
+func TestEveryCauseHasAHint(t *testing.T) {
 	for a, r := range refusals {
-		if r.what == "" || r.hint == "" {
-			t.Errorf("%v: what %q, hint %q", a, r.what, r.hint)
+		if m, ok := remarks[r.code]; !ok || m.what == "" || m.hint == "" {
+			t.Errorf("%v: the remark on %q is %+v", a, r.code, m)
+		}
+	}
+	for code, m := range remarks {
+		if m.hint == "" || !slices.Contains(event.CauseCodes(), code) {
+			t.Errorf("%s: hint %q, or it is no code", code, m.hint)
 		}
 	}
 }

@@ -121,8 +121,7 @@ func (d *Decoder) message(u *unit, h *half, m *event.Message, body []byte) {
 	if m.Epoch == event.EpochPlain && h.epoch != event.EpochPlain {
 		return
 	}
-	d.latest, d.spoken = m.Type, true
-	h.certificate = h.certificate || m.Type == event.CertificateType || m.Type == event.CompressedCertificate
+	d.seen.message(h.side, m)
 	if d.established {
 		d.proven(h.side)
 	}

@@ -31,8 +31,19 @@ type op struct {
 
 // A recording is what passed between a client and a server, in order.
 type recording struct {
-	mu  sync.Mutex
-	ops []op
+	start time.Time // of the connection; zero: certified
+	mu    sync.Mutex
+	ops   []op
+}
+
+// at is when the operation i happened, and in which packet.
+func (r *recording) at(i int) Stamp {
+	start := r.start
+	if start.IsZero() {
+		start = certified
+	}
+	t := time.Duration(i) * time.Millisecond
+	return Stamp{Time: start.Add(t), T: t, Frame: uint64(i + 1)}
 }
 
 func (r *recording) add(o op) {
@@ -116,6 +127,9 @@ func (p *pipeEnd) SetWriteDeadline(time.Time) error { return nil }
 func (p *pipeEnd) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func (p *pipeEnd) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 
+// certified is when the certificates of the tests begin to be valid.
+var certified = time.Unix(1700000000, 0)
+
 // identities are the certificates of the tests, made once.
 var identities = sync.OnceValue(func() (ids struct {
 	ecdsa, rsa, client tls.Certificate
@@ -125,7 +139,7 @@ var identities = sync.OnceValue(func() (ids struct {
 	must(err)
 	root := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root.test"},
-		NotBefore: time.Unix(1700000000, 0), NotAfter: time.Now().AddDate(10, 0, 0),
+		NotBefore: certified, NotAfter: time.Now().AddDate(10, 0, 0),
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	leaf := func(key crypto.Signer, name string) tls.Certificate {
@@ -214,7 +228,7 @@ func decode(rec *recording, prepare ...func(*Decoder)) *transcript {
 	}
 	t.decoder = d
 	for i, o := range rec.ops {
-		at := Stamp{Time: time.Unix(int64(i), 0), T: time.Duration(i) * time.Millisecond, Frame: uint64(i + 1)}
+		at := rec.at(i)
 		switch {
 		case o.secret != nil:
 			d.Secret(*o.secret)

@@ -24,8 +24,7 @@ type progress struct {
 	// that it accepted it.
 	unproven event.Side
 	failure  *event.Failed
-	latest   event.HandshakeType // the last message of either side, if any was seen
-	spoken   bool
+	ending   ending // with failure
 
 	// blind says that something of the handshake could not be decoded: the
 	// states that follow are not known.
@@ -61,6 +60,7 @@ func (d *Decoder) tick(u *unit) {
 		}
 		d.lastT = u.at.T
 	}
+	d.seen.record(u.from)
 }
 
 // move tells a transition of a side.
@@ -224,8 +224,10 @@ func alertLevel(v uint8) string {
 const (
 	alertCloseNotify         event.AlertDescription = 0
 	alertHandshakeFailure    event.AlertDescription = 40
+	alertBadCertificate      event.AlertDescription = 42
 	alertDecryptError        event.AlertDescription = 51
 	alertUserCanceled        event.AlertDescription = 90
+	alertUnrecognizedName    event.AlertDescription = 112
 	alertCertificateRequired event.AlertDescription = 116
 )
 
@@ -242,7 +244,7 @@ func (d *Decoder) fatalAlert(at Stamp, h *half, a *event.Alert) {
 		d.failed(at, h.side, "alert "+a.Description.String())
 	}
 	if incomplete || refused {
-		d.fail(at, h.side, d.alertCause(h.side, a), d.alertHint(h.side, a))
+		d.fail(at, ending{side: h.side, alert: true, what: a.Description})
 	}
 }
 
@@ -256,19 +258,35 @@ func (d *Decoder) failed(at Stamp, side event.Side, cause string) {
 }
 
 // fail tells why the handshake will not complete, once.
-func (d *Decoder) fail(at Stamp, side event.Side, cause, hint string) {
+func (d *Decoder) fail(at Stamp, end ending) {
 	if d.failure != nil {
 		return
 	}
-	d.failure = &event.Failed{Side: side, Cause: cause, Hint: hint}
+	end.at = at.Time
+	if d.started {
+		end.waited = at.T - d.lastT
+	}
+	d.seen.cut[event.Client] = max(d.seen.cut[event.Client], d.incomplete(event.Client))
+	x := diagnose(&d.seen, end, Endpoint{})
+	d.ending = end
+	d.failure = &event.Failed{Side: end.side, Code: x.code, Cause: x.cause, Hint: x.hint}
 	told := *d.failure
-	d.emit(at, side, &told)
+	d.emit(at, end.side, &told)
+}
+
+// incomplete counts the bytes of a side that wait for the rest of a record or
+// message.
+func (d *Decoder) incomplete(side event.Side) int {
+	if f := d.framer(side); f.broken == nil && f.n > 0 {
+		return f.n + f.got
+	}
+	return len(d.half(side).messages.buf)
 }
 
 // notTLS fails the connection: what came is something else.
 func (d *Decoder) notTLS(u *unit, text *event.Undecoded) {
 	d.failed(u.at, u.from, "not tls")
-	d.fail(u.at, u.from, notTLSCause(u.from, text), notTLSHint(u.from))
+	d.fail(u.at, ending{side: u.from, how: "not tls", text: text})
 }
 
 // transportEnded tells what follows from the end of a direction.
@@ -306,10 +324,12 @@ func (d *Decoder) forgetKeys() {
 func (d *Decoder) halfEnded(u *unit, h *half) {
 	h.ended = true
 	if a := &h.messages; len(a.buf) > 0 {
-		d.emit(u.at, h.side, &event.Undecoded{
+		cut := &event.Undecoded{
 			Reason: "truncated", Detail: "handshake message that did not complete: " + event.HandshakeType(a.buf[0]).String(),
 			Len: len(a.buf), Records: a.records, Frames: listFrames(a.frames),
-		})
+		}
+		d.seen.undecoded(h.side, cut)
+		d.emit(u.at, h.side, cut)
 		*a = assembler{}
 	}
 	d.endRuns(u.at, h)
@@ -347,5 +367,5 @@ func (d *Decoder) abandoned(at Stamp, side event.Side, how string) {
 		}
 	}
 	d.failed(at, side, how)
-	d.fail(at, side, d.endCause(side, how), d.endHint(side))
+	d.fail(at, ending{side: side, how: how})
 }

@@ -27,7 +27,6 @@ type half struct {
 	finished    bool // sent its Finished
 	closeNotify bool // sent a close_notify
 	ended       bool // its transport ended
-	certificate bool // sent a Certificate
 }
 
 // Application counts the records of application data of one side. Those that

@@ -3,7 +3,6 @@ package tlswire
 import (
 	"crypto/tls"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -86,7 +85,7 @@ func decodeShuffled(r *rapid.T, rec *recording) *transcript {
 	}
 	for i, o := range rec.ops {
 		give(i)
-		at := Stamp{Time: time.Unix(int64(i), 0), T: time.Duration(i) * time.Millisecond, Frame: uint64(i + 1)}
+		at := rec.at(i)
 		if o.end != "" {
 			d.End(at, o.from, o.end)
 		}

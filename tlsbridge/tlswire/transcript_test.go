@@ -56,7 +56,7 @@ func line(from event.Side, body event.Body) string {
 	case *event.Established:
 		return fmt.Sprintf("established %s %s %s resumed=%t auth=%s rtt=%d", b.Version, b.CipherSuite, b.Group, b.Resumed, b.ClientAuth, b.RoundTrips)
 	case *event.Failed:
-		return "failed: " + b.Cause
+		return "failed, " + string(b.Code) + ": " + b.Cause
 	}
 	return fmt.Sprintf("unexpected %T", body)
 }

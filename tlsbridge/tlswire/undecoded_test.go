@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -208,14 +209,14 @@ func TestBoundsAndMalformedRecords(t *testing.T) {
 func TestTruncatedAtTheEnd(t *testing.T) {
 	hello := converse(configs(nil)).ops[0].bytes
 	end := op{from: event.Client, end: "fin"}
-	failed := `
+	const failed = `
 		client START > FAILED
 		server START > FAILED
-		failed: client closed the connection before any message, without an alert`
-	decode(&recording{ops: []op{{from: event.Client, bytes: hello[:100]}, end}}).want(t, "c undecoded truncated: 0 records, 100 bytes"+failed)
-	decode(&recording{ops: []op{{from: event.Client, bytes: hello[:3]}, end}}).want(t, "c undecoded truncated: 0 records, 3 bytes"+failed)
+		failed, incomplete_client_hello: client closed the connection before any message, without an alert; only %d bytes of the ClientHello came`
+	decode(&recording{ops: []op{{from: event.Client, bytes: hello[:100]}, end}}).want(t, "c undecoded truncated: 0 records, 100 bytes"+fmt.Sprintf(failed, 100))
+	decode(&recording{ops: []op{{from: event.Client, bytes: hello[:3]}, end}}).want(t, "c undecoded truncated: 0 records, 3 bytes"+fmt.Sprintf(failed, 3))
 	half := handshakeRecordOf(hello[5:105])
-	decode(&recording{ops: []op{{from: event.Client, bytes: half}, end}}).want(t, "c undecoded truncated: 1 records, 100 bytes"+failed)
+	decode(&recording{ops: []op{{from: event.Client, bytes: half}, end}}).want(t, "c undecoded truncated: 1 records, 100 bytes"+fmt.Sprintf(failed, 100))
 }
 
 // A message that comes in many records, and packets, is one message.
