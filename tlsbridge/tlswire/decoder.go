@@ -127,7 +127,7 @@ func (d *Decoder) Secret(s Secret) {
 }
 
 func (d *Decoder) addSecret(s Secret) {
-	if _, ok := Label(s.Label); !ok {
+	if _, ok := Label(s.Label); !ok || d.over() {
 		return
 	}
 	if len(d.secrets) == maxSecrets {

@@ -294,14 +294,30 @@ func (d *Decoder) transportEnded(u *unit) {
 	if u.how != "rst" {
 		d.halfEnded(u, d.half(u.from))
 		d.sendingEnded(u.at, d.half(u.from), u.how)
-		return
+	} else {
+		for _, s := range []event.Side{u.from, u.from.Peer()} {
+			d.halfEnded(u, d.half(s))
+		}
+		d.closed(u.at, u.from, "rst")
+		d.closed(u.at, u.from.Peer(), "rst")
+		d.abandoned(u.at, u.from, "rst")
 	}
-	for _, s := range []event.Side{u.from, u.from.Peer()} {
-		d.halfEnded(u, d.half(s))
+	if d.over() {
+		d.forgetKeys()
 	}
-	d.closed(u.at, u.from, "rst")
-	d.closed(u.at, u.from.Peer(), "rst")
-	d.abandoned(u.at, u.from, "rst")
+}
+
+// over reports whether both directions have ended: nothing is to be opened any
+// more.
+func (d *Decoder) over() bool { return d.halves[0].ended && d.halves[1].ended }
+
+// forgetKeys lets go of what opens records, most of what a Decoder holds: it may
+// be kept long after the connection, for its Summary.
+func (d *Decoder) forgetKeys() {
+	d.secrets, d.shake.earlyKey = nil, nil
+	for i := range d.halves {
+		d.halves[i].k12, d.halves[i].k13 = nil, nil
+	}
 }
 
 // halfEnded tells what is left of a direction.
