@@ -120,6 +120,9 @@ func openPacketSocket(index int) (*os.File, error) {
 	err = errors.Join(
 		set(unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1),
 		set(unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
+		// The queue of the end that came up first loses what it gets until
+		// the kernel has noticed, some time later, that the other end is up too.
+		set(unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1),
 	)
 	if err == nil && set(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, vethBuffer) != nil {
 		err = set(unix.SOL_SOCKET, unix.SO_RCVBUF, vethBuffer) // the system's limit then applies
