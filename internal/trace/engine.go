@@ -167,7 +167,7 @@ func (t *engine) open(o *observation, midStream bool) *conn {
 	}
 	t.nextConn++
 	c := newConn(t, t.nextConn, o.flow, o.at)
-	c.midStream = midStream
+	c.midStream, c.headless = midStream, !t.pkt.Flags.Has(event.SYN)
 	t.conns[o.flow] = c
 	c.place = t.all.PushBack(c)
 	c.embryo = t.embryonic.PushBack(c)

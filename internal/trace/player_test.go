@@ -188,6 +188,27 @@ func TestPlayerOfReversedConnection(t *testing.T) {
 	back.events.want(2, recorded)
 }
 
+// The SYN is missing or comes late: the SYN-ACK tells as well where the streams
+// begin, so that TLS is found whatever the pieces in which it comes.
+func TestPlayerWithoutSYN(t *testing.T) {
+	s := record(t, tls.VersionTLS13)
+	r := newTape(t, replayLimits)
+	for _, secret := range s.secrets(t) {
+		r.secret(secret)
+	}
+	r.skip(event.Client, event.SYN, "")
+	r.send(event.Server, event.SYN|event.ACK, "")
+	hello := s.flights[0]
+	for i := range len(hello.data) {
+		r.send(hello.from, event.ACK|event.PSH, hello.data[i:i+1])
+	}
+	r.play(s, 1)
+	r.close()
+	if n := r.events.established(); n != 1 {
+		t.Errorf("%d handshakes complete, want 1", n)
+	}
+}
+
 // The end of a connection was not captured, and its ports are used again.
 func TestPlayerOfRenewedConnection(t *testing.T) {
 	r := newTape(t, replayLimits)
