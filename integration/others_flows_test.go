@@ -189,7 +189,7 @@ conn.unwrap()
 `, s.server.String(), s.pki.path("ca.pem"), s.path("keys"), hostname)
 		},
 		shows:  []string{`"version":"TLS 1.3"`},
-		derive: []string{"swap 12"},
+		derive: []string{"swap 12", "swap 503", "swap 506"},
 	},
 	{
 		name: "STARTTLS in SMTP",

@@ -24,6 +24,7 @@ type conn struct {
 	hist  *history
 
 	midStream bool // its first segment was not seen
+	headless  bool // nor was the SYN-ACK: where its streams begin is not known
 
 	place, embryo, end *list.Element // in the tracer's lists, nil if not
 

@@ -89,11 +89,13 @@ func (t *engine) observePacket(o *observation) {
 	t.segment(o)
 }
 
-// replaces reports whether the SYN at hand begins a connection in place of c. An
-// endpoint of ours says itself when its connection is over.
-func (t *engine) replaces(c *conn) bool {
-	return c.closed || c.epState == event.StateClosed || c.tcp.Reuse(&t.pkt) ||
-		t.cfg.Endpoint == event.NoSide && c.tcp.Renewed(&t.pkt)
+// replaces reports whether the segment at hand begins a connection in place of c.
+// An endpoint of ours says itself when its connection is over.
+func (t *engine) replaces(c *conn, from event.Side, syn bool) bool {
+	if syn && from == event.Client && (c.closed || c.epState == event.StateClosed || c.tcp.Reuse(&t.pkt)) {
+		return true
+	}
+	return t.cfg.Endpoint == event.NoSide && c.tcp.Renewed(&t.pkt)
 }
 
 // segment finds the connection of the segment at hand, or makes it.
@@ -101,7 +103,7 @@ func (t *engine) segment(o *observation) {
 	p := &t.pkt
 	c := t.conns[o.flow]
 	syn := p.Flags.Has(event.SYN) && !p.Flags.Has(event.ACK)
-	if c != nil && syn && o.packet.from == event.Client && t.replaces(c) {
+	if c != nil && t.replaces(c, o.packet.from, syn) {
 		c.close(o.at, "")
 		if c.endpoint == 0 || c.epState == event.StateClosed {
 			c.forget()
@@ -167,7 +169,7 @@ func (t *engine) open(o *observation, midStream bool) *conn {
 	}
 	t.nextConn++
 	c := newConn(t, t.nextConn, o.flow, o.at)
-	c.midStream = midStream
+	c.midStream, c.headless = midStream, !t.pkt.Flags.Has(event.SYN)
 	t.conns[o.flow] = c
 	c.place = t.all.PushBack(c)
 	c.embryo = t.embryonic.PushBack(c)

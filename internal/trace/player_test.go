@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,23 +189,61 @@ func TestPlayerOfReversedConnection(t *testing.T) {
 	back.events.want(2, recorded)
 }
 
-// The end of a connection was not captured, and its ports are used again.
-func TestPlayerOfRenewedConnection(t *testing.T) {
+// The SYN is missing or comes late: the SYN-ACK tells as well where the streams
+// begin, so that TLS is found whatever the pieces in which it comes.
+func TestPlayerWithoutSYN(t *testing.T) {
+	s := record(t, tls.VersionTLS13)
 	r := newTape(t, replayLimits)
-	r.connect()
-	r.send(event.Client, event.ACK, "first")
-	r.w.seq[event.Client], r.w.seq[event.Server] = 70_000, 90_000
-	r.connect()
-	r.send(event.Client, event.ACK, "second")
-	r.close()
-	var closes []*event.Close
-	for _, e := range r.events.events {
-		if c, ok := e.Body.(*event.Close); ok {
-			closes = append(closes, c)
-		}
+	for _, secret := range s.secrets(t) {
+		r.secret(secret)
 	}
-	if len(closes) != 2 || closes[0].BytesClient != 5 || closes[1].BytesClient != 6 || !closes[1].HandshakeDone {
-		t.Errorf("%d connections told: %+v", len(closes), closes)
+	r.skip(event.Client, event.SYN, "")
+	r.send(event.Server, event.SYN|event.ACK, "")
+	hello := s.flights[0]
+	for i := range len(hello.data) {
+		r.send(hello.from, event.ACK|event.PSH, hello.data[i:i+1])
+	}
+	r.play(s, 1)
+	r.close()
+	if n := r.events.established(); n != 1 {
+		t.Errorf("%d handshakes complete, want 1", n)
+	}
+}
+
+// The end of a connection, or the SYN of the next between the same ports, was not
+// captured.
+func TestPlayerOfRenewedConnection(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		renew func(r *tape)
+	}{
+		{"without the end", (*tape).connect},
+		{"without the SYN", func(r *tape) {
+			r.w.seq[event.Client] = 1006
+			r.send(event.Client, event.RST, "")
+			r.w.seq[event.Client] = 70_000
+			r.skip(event.Client, event.SYN, "")
+			r.send(event.Server, event.SYN|event.ACK, "")
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newTape(t, replayLimits)
+			r.connect()
+			r.send(event.Client, event.ACK, "first")
+			r.w.seq[event.Client], r.w.seq[event.Server] = 70_000, 90_000
+			tt.renew(r)
+			r.send(event.Client, event.ACK, "second")
+			r.close()
+			var sent []uint64
+			for _, e := range r.events.events {
+				if c, ok := e.Body.(*event.Close); ok {
+					sent = append(sent, c.BytesClient)
+				}
+			}
+			if !slices.Equal(sent, []uint64{5, 6}) {
+				t.Errorf("connections with %d bytes of the client were told, want 5 and 6", sent)
+			}
+		})
 	}
 }
 

@@ -73,7 +73,7 @@ func (c *conn) payload(o *observation, r tcptrack.Result) {
 // STARTTLS, or in a tunnel of HTTP CONNECT.
 func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
 	hello := d.From == event.Client && tlswire.HelloType(d.B) == uint8(event.ClientHelloType)
-	first := !c.tls.plain && !c.midStream
+	first := !c.tls.plain && !c.headless
 	switch {
 	case first && d.From == event.Client && len(d.B) > 0 && d.B[0] == recordHandshake:
 		c.decode()
@@ -89,7 +89,7 @@ func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
 // undecoded says why the bytes that a stream begins with are not decoded.
 func (c *conn) undecoded(d tcptrack.Chunk) *event.Undecoded {
 	u := &event.Undecoded{Len: d.Gap + len(d.B), Frames: []uint64{d.Frame}}
-	if d.Gap > 0 || c.midStream {
+	if d.Gap > 0 || c.headless {
 		u.Reason, u.Detail = "gap", "the beginning of the stream was not seen"
 	} else {
 		u.Reason, u.First = "not tls", append(event.Hex(nil), d.B[:min(len(d.B), firstBytes)]...)

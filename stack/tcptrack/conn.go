@@ -177,11 +177,19 @@ func (c *Conn) Reuse(p *Packet) bool {
 // Renewed reports whether a SYN of the client has another number than that of
 // this connection: unless it is forged or very old, its sender has forgotten the
 // connection, whose end was not seen. An endpoint that still has it answers with
-// an ACK, and the SYN comes again (RFC 9293, section 3.5.1).
+// an ACK, and the SYN comes again (RFC 9293, section 3.5.1). It reports the same
+// of a SYN-ACK of the server when the connection is over: the SYN was not seen.
 func (c *Conn) Renewed(p *Packet) bool {
-	client := &c.halfs[event.Client]
-	syn := p.Flags&(event.SYN|event.ACK) == event.SYN && p.Src == c.flow.Client
-	return syn && client.synN != 0 && p.Seq != client.isn
+	var h *half
+	switch flags := p.Flags & (event.SYN | event.ACK); {
+	case flags == event.SYN && p.Src == c.flow.Client:
+		h = &c.halfs[event.Client]
+	case flags == event.SYN|event.ACK && p.Src == c.flow.Server && c.closed != "":
+		h = &c.halfs[event.Server]
+	default:
+		return false
+	}
+	return h.synN != 0 && p.Seq != h.isn
 }
 
 // A Summary is what a Conn measured. Durations are 0 where they were not seen.

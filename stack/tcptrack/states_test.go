@@ -294,6 +294,7 @@ s> ACK seq=502 ack=102     | server FIN-WAIT-2>TIME-WAIT by 5; client LAST-ACK>C
 }
 
 func TestRenewed(t *testing.T) {
+	const reset = opened + "c> RST seq=101 | client ESTABLISHED>CLOSED by 4; server ESTABLISHED>CLOSED by 4; reset\n"
 	for _, tt := range []struct {
 		name, script, segment string
 		want                  bool
@@ -302,6 +303,9 @@ func TestRenewed(t *testing.T) {
 		{"SYN sent again", opened, "c> SYN seq=100", false},
 		{"SYN-ACK", opened, "c> SYN ACK seq=200 ack=1", false},
 		{"SYN of the server", opened, "s> SYN seq=200", false},
+		{"another SYN-ACK when established", opened, "s> SYN ACK seq=900 ack=201", false},
+		{"another SYN-ACK after the end", reset, "s> SYN ACK seq=900 ack=201", true},
+		{"SYN-ACK sent again after the end", reset, "s> SYN ACK seq=500 ack=101", false},
 		{"SYN after its answer", "s> SYN ACK seq=500 ack=101 |\n", "c> SYN seq=100", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
