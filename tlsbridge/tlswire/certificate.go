@@ -122,7 +122,7 @@ func summarize(der []byte) event.X509 {
 	hash := sha256.Sum256(der)
 	x, ok := summaries.get(hash)
 	if !ok {
-		x = summarizeParsed(der)
+		x = parseSummary(der)
 		x.SHA256 = hash[:]
 		if len(der) <= maxSummarized {
 			summaries.put(hash, x)
@@ -131,7 +131,8 @@ func summarize(der []byte) event.X509 {
 	return x
 }
 
-func summarizeParsed(der []byte) event.X509 {
+// parseSummary is summarize without the hash.
+func parseSummary(der []byte) event.X509 {
 	x := event.X509{Len: len(der)}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
