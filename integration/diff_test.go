@@ -29,7 +29,7 @@ func TestDiffWhyJavaFails(t *testing.T) {
 		},
 		{
 			name: "group", flags: []string{"--groups", "x25519"}, java: "jdk.tls.namedGroups=secp256r1",
-			cause: "server found no common parameters with the client",
+			cause: "server shares no key exchange group with the client, which offers secp256r1",
 			evidence: []string{
 				"the server's TLS library said: tls: ",
 				"with A the server chose group x25519, which B does not offer; it offers secp256r1",
@@ -37,7 +37,7 @@ func TestDiffWhyJavaFails(t *testing.T) {
 		},
 		{
 			name: "cipher suite", java: "jdk.tls.client.cipherSuites=TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
-			cause: "server found no common parameters with the client",
+			cause: "server shares no cipher suite with the client, which offers TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
 			evidence: []string{
 				"the server's TLS library said: tls: no cipher suite supported by both client and server",
 				"with A the server chose version TLS 1.3, which B does not offer; it offers TLS 1.2", // Java leaves out what it has no suite for

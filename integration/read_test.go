@@ -23,7 +23,13 @@ func (l *lab) judgeRead() {
 		return
 	}
 	for i := range live {
-		if diff := cmp.Diff(live[i].seen(), read[i].seen()); diff != "" {
+		want, got := live[i].seen(), read[i].seen()
+		const waits = "tcp server  LISTEN > SYN-RECEIVED"
+		if len(find[*event.Drop](live[i])) > 0 && strings.Contains(want, waits+"\n") {
+			// That our endpoint ignored the handshake's ACK no packet shows.
+			got = strings.Replace(got, waits+" > ESTABLISHED\n", waits+"\n", 1)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
 			l.t.Errorf("%s is read otherwise than it was told (-live +read):\n%s", live[i].open(), diff)
 		}
 	}
