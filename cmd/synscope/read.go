@@ -89,7 +89,7 @@ func (r *reading) run(ctx context.Context) error {
 // memory: what is kept of a recording is little beside what is made of it, and
 // soon let go.
 func fewerCollections() {
-	const percent, enough = 800, 1 << 30
+	const percent, enough = 300, 1 << 30
 	debug.SetGCPercent(percent)
 	debug.SetMemoryLimit(enough)
 }

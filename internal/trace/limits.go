@@ -76,7 +76,7 @@ var replayLimits = limits{
 	conns:     1 << 17,
 	embryonic: 1 << 14,
 	linger:    time.Minute,
-	ended:     1 << 14,
+	ended:     1 << 12,
 	randoms:   1 << 17,
 }
 
