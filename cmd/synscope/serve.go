@@ -73,6 +73,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	keepHeadroom()
 	d.log = slog.New(newLineHandler(d.stderr))
 	stack.LogTo(func(text string) { d.log.Warn("netstack: " + text) })
 	signals := make(chan os.Signal, 4)

@@ -328,6 +328,20 @@ func (c *conn) close(at time.Time, how string) {
 	c.endEmbryo()
 	delete(c.t.waiting, c)
 	c.end = c.t.ended.PushBack(c)
+	c.release()
+}
+
+// release lets go of what only an open connection needs. What is kept for stray
+// segments is little.
+func (c *conn) release() {
+	if c.t.keys != nil {
+		c.t.keys.forget(c)
+	}
+	if c.hist != nil {
+		c.t.histories.remove(c.flow, c.hist)
+		c.hist = nil
+	}
+	c.tls, c.seen = tlsState{}, evidence{}
 }
 
 // inTimeWait reports whether the end of our endpoint is still to come.
@@ -344,12 +358,6 @@ func (c *conn) forget() {
 	}
 	t.all.Remove(c.place)
 	t.ended.Remove(c.end)
-	if c.hist != nil {
-		t.histories.remove(c.flow, c.hist)
-	}
-	if t.keys != nil {
-		t.keys.forget(c)
-	}
 	if t.forgotten != nil {
 		t.forgotten(c.id)
 	}

@@ -78,7 +78,7 @@ func (hs *histories) find(flow event.Flow) *history {
 }
 
 // Events returns the events so far of the newest connection of a flow, or nil
-// if it is not known: a connection that has ended is forgotten shortly after. It
+// if it is not known, as one that has ended is not. It
 // may be called from any goroutine; Sync first for all that was observed.
 func (t *Tracer) Events(flow event.Flow) []*event.Event {
 	h := t.histories.find(flow)

@@ -28,7 +28,7 @@ type packet struct {
 	frame   uint64
 	from    event.Side
 	buf     []byte     // the bytes
-	pool    *sync.Pool // of buf, nil if it is another's
+	pool    *sync.Pool // that it and its buf are from, nil if they are from none
 	length  int        // of the packet, more than len(buf) where it was cut
 	segment int
 	partial bool
@@ -44,13 +44,13 @@ type tlsObservation struct {
 	step       *event.TLSStep
 }
 
-// bufferSizes are those of the pooled buffers: for segments without payload,
+// bufferSizes are those of the pooled packets: for segments without payload,
 // for ordinary ones, for super-packets.
 var bufferSizes = [...]int{256, 2 << 10, 16 << 10, 64 << 10}
 
-var buffers = func() (pools [len(bufferSizes)]sync.Pool) {
+var packets = func() (pools [len(bufferSizes)]sync.Pool) {
 	for i, size := range bufferSizes {
-		pools[i].New = func() any { b := make([]byte, size); return &b }
+		pools[i].New = func() any { return &packet{buf: make([]byte, size)} }
 	}
 	return
 }()
@@ -62,28 +62,32 @@ func copyPacket(p *event.Packet) *packet {
 	for i < len(bufferSizes)-1 && p.Len > bufferSizes[i] {
 		i++
 	}
-	pool := &buffers[i]
-	buf := (*pool.Get().(*[]byte))[:0]
+	pool := &packets[i]
+	c := pool.Get().(*packet)
+	buf := c.buf[:0]
 	for _, v := range p.Views {
 		buf = append(buf, v[:min(len(v), cap(buf)-len(buf))]...)
 	}
-	return &packet{from: p.From, buf: buf, pool: pool, length: p.Len, segment: p.SegmentSize, partial: p.PartialChecksum, cookie: p.SYNCookie, stray: p.Stray}
+	*c = packet{
+		from: p.From, buf: buf, pool: pool, length: p.Len, segment: p.SegmentSize,
+		partial: p.PartialChecksum, cookie: p.SYNCookie, stray: p.Stray,
+	}
+	return c
 }
 
-// release gives the buffer back. It is called once.
+// release gives the packet back. It is called once, and the packet not used
+// after it.
 func (p *packet) release() {
-	if p.pool == nil {
-		return
+	if pool := p.pool; pool != nil {
+		p.pool = nil
+		pool.Put(p)
 	}
-	b := p.buf[:cap(p.buf)]
-	p.buf = nil
-	p.pool.Put(&b)
 }
 
 // A queue hands observations from the data path to the tracer's goroutine.
 type queue struct {
 	limits *limits
-	wake   chan struct{} // capacity 1
+	*waker
 
 	mu      sync.Mutex
 	items   []observation
@@ -97,13 +101,18 @@ type queue struct {
 // lost counts what found no room.
 type lost struct{ packets, observations uint64 }
 
+// muchBytes are so many that they are not to wait for more: they should still be
+// in the processor's cache when they are decoded.
+const muchBytes = 512 << 10
+
 // pushPacket numbers a packet and queues a copy of it.
 func (q *queue) pushPacket(p *event.Packet) uint64 {
 	c := copyPacket(p)
 	q.mu.Lock()
 	q.frames++
 	frame := q.frames
-	full := q.packets >= q.limits.queuedPackets || q.bytes+cap(c.buf) > q.limits.queuedBytes
+	size := cap(c.buf)
+	full := q.packets >= q.limits.queuedPackets || q.bytes+size > q.limits.queuedBytes
 	if q.closed || full {
 		if !q.closed {
 			q.lost.packets++
@@ -114,10 +123,15 @@ func (q *queue) pushPacket(p *event.Packet) uint64 {
 	}
 	c.frame = frame
 	q.packets++
-	q.bytes += cap(c.buf)
+	q.bytes += size
 	q.items = append(q.items, observation{at: p.Time, packet: c})
+	much := q.bytes >= muchBytes && q.bytes-size < muchBytes
 	q.mu.Unlock()
-	q.signal()
+	if much {
+		q.hurry()
+	} else {
+		q.wake()
+	}
 	return frame
 }
 
@@ -135,15 +149,12 @@ func (q *queue) push(o observation) bool {
 		q.items = append(q.items, o)
 	}
 	q.mu.Unlock()
-	q.signal()
-	return true
-}
-
-func (q *queue) signal() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
+	if o.barrier != nil {
+		q.hurry()
+	} else {
+		q.wake()
 	}
+	return true
 }
 
 // take swaps the queued observations for the empty slice into.
@@ -161,5 +172,5 @@ func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.signal()
+	q.hurry()
 }

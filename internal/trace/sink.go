@@ -16,8 +16,8 @@ type Queue struct {
 	flush func() error
 	max   int
 	start time.Time
-	wake  chan struct{} // capacity 1
-	done  chan struct{}
+	*waker
+	done chan struct{}
 
 	mu     sync.Mutex
 	events []*event.Event
@@ -29,11 +29,14 @@ type Queue struct {
 // DefaultQueue is the bound on the events of a Queue, about 32 MB of them.
 const DefaultQueue = 1 << 17
 
+// manyEvents are so many that they are not to wait for more.
+const manyEvents = 1024
+
 // NewQueue starts a goroutine that hands events on to sink. Flush, if it is not
 // nil, is called whenever the queue has run empty, and before Close returns.
 // At most max events wait, besides those that are being handed on.
 func NewQueue(sink Sink, flush func() error, max int) *Queue {
-	q := &Queue{sink: sink, flush: flush, max: max, start: time.Now(), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	q := &Queue{sink: sink, flush: flush, max: max, start: time.Now(), waker: newWaker(), done: make(chan struct{})}
 	go q.run()
 	return q
 }
@@ -51,10 +54,12 @@ func (q *Queue) Event(e *event.Event) {
 	}
 	q.tellLost()
 	q.events = append(q.events, e)
+	much := len(q.events) == manyEvents
 	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
+	if much {
+		q.hurry()
+	} else {
+		q.wake()
 	}
 }
 
@@ -73,7 +78,8 @@ func (q *Queue) tellLost() {
 func (q *Queue) run() {
 	defer close(q.done)
 	var spare []*event.Event
-	for range q.wake {
+	for range q.some {
+		q.gather()
 		q.mu.Lock()
 		closed := q.closed
 		if closed {
@@ -104,10 +110,7 @@ func (q *Queue) Close() error {
 	q.closed = true
 	q.mu.Unlock()
 	if !closed {
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
+		q.hurry()
 	}
 	<-q.done
 	return nil

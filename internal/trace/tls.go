@@ -39,8 +39,12 @@ const maxEarlySecrets = 16
 
 func (s *tlsState) blocked() bool { return s.decoder != nil && s.decoder.Blocked() }
 
-// payload feeds the bytes that a segment made available to the decoder.
+// payload feeds the bytes that a segment made available to the decoder, until
+// the connection has ended.
 func (c *conn) payload(o *observation, r tcptrack.Result) {
+	if c.closed {
+		return
+	}
 	at := tlswire.Stamp{Time: o.at, T: c.elapsed(o.at)}
 	c.seen.segment(o.packet.from, r.Segment, at.T)
 	for _, d := range r.Data {
@@ -193,7 +197,7 @@ func (c *conn) observeTLS(o *observation) {
 func (c *conn) secret(s tlswire.Secret) {
 	if c.tls.decoder != nil {
 		c.tls.decoder.Secret(s)
-	} else if !c.tls.plain && len(c.tls.early) < maxEarlySecrets {
+	} else if !c.tls.plain && !c.closed && len(c.tls.early) < maxEarlySecrets {
 		c.tls.early = append(c.tls.early, s)
 	}
 	if s.Candidate {

@@ -28,7 +28,7 @@ func newTracer(cfg Config, l limits) *Tracer {
 		done:   make(chan struct{}),
 		engine: newEngine(cfg, l, time.Now()),
 	}
-	t.q.limits, t.q.wake = &t.limits, make(chan struct{}, 1)
+	t.q.limits, t.q.waker = &t.limits, newWaker()
 	t.histories.limits, t.histories.byFlow = &t.limits, make(map[event.Flow]*history)
 	t.engine.histories = &t.histories
 	go t.run()
@@ -57,7 +57,8 @@ func (t *Tracer) run() {
 		select {
 		case <-t.quit:
 			quit = true
-		case <-t.q.wake:
+		case <-t.q.some:
+			t.q.gather()
 		case <-tick.C:
 			t.now = time.Now()
 			t.housekeep()
