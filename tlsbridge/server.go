@@ -23,6 +23,7 @@ type Server struct {
 	// running counts the connections, those of ServeConn included. It is
 	// entered under mu while not closing.
 	running sync.WaitGroup
+	workers workers // for the connections that Serve takes
 }
 
 // New returns a server with the given configuration.
@@ -73,7 +74,7 @@ func (s *Server) Serve(l net.Listener) error {
 		switch {
 		case err == nil:
 			if c := s.enter(raw); c != nil {
-				go s.run(context.Background(), c)
+				s.workers.do(func() { s.run(context.Background(), c) })
 			}
 		case errors.Is(err, net.ErrClosed) || s.isClosing():
 			return nil
@@ -155,6 +156,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	callOff := afterDone(ctx, s.abortAll)
 	s.http.shutdown(ctx)
 	s.running.Wait()
+	s.workers.close()
 	callOff()
 	return ctx.Err()
 }
