@@ -197,7 +197,7 @@ func (h *handshake) tellUnverified(err error) {
 
 // describe sums up what was negotiated.
 func describe(cs tls.ConnectionState) string {
-	s := tls.VersionName(cs.Version) + " " + tls.CipherSuiteName(cs.CipherSuite)
+	s := tls.VersionName(cs.Version) + " " + event.CipherSuite(cs.CipherSuite).String()
 	if cs.NegotiatedProtocol != "" {
 		s += " " + cs.NegotiatedProtocol
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -127,18 +128,19 @@ func bounded(s string) string {
 type keyLog struct{ watch watch }
 
 func (k keyLog) Write(line []byte) (int, error) {
-	f := bytes.Fields(line)
-	if len(f) != 3 {
-		return 0, fmt.Errorf("tlsbridge: key log line with %d fields instead of 3", len(f))
+	label, rest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
+	digits, secretDigits, ok := bytes.Cut(rest, []byte(" "))
+	if !ok {
+		return 0, errors.New("tlsbridge: key log line without three fields")
 	}
-	random, err := hex.AppendDecode(nil, f[1])
+	random, err := hex.AppendDecode(nil, digits)
 	if err != nil {
 		return 0, fmt.Errorf("tlsbridge: key log line, client random: %w", err)
 	}
-	secret, err := hex.AppendDecode(nil, f[2])
+	secret, err := hex.AppendDecode(nil, secretDigits)
 	if err != nil {
 		return 0, fmt.Errorf("tlsbridge: key log line, secret: %w", err)
 	}
-	k.watch.secret(string(f[0]), random, secret, false)
+	k.watch.secret(string(label), random, secret, false)
 	return len(line), nil
 }

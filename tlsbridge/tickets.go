@@ -151,7 +151,7 @@ func (h *handshake) unwrap(ticket []byte, cs tls.ConnectionState) (*tls.SessionS
 	if session.version <= tls.VersionTLS12 && session.version == cs.Version {
 		// crypto/tls writes no key log line for a resumed session.
 		if random := clientRandom(h.conn.transport.head); random != nil {
-			h.conn.watch.secret("CLIENT_RANDOM", random, session.secret, true)
+			h.conn.watch.secret("CLIENT_RANDOM", slices.Clone(random), slices.Clone(session.secret), true)
 		}
 	}
 	return state, nil

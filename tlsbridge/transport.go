@@ -25,6 +25,7 @@ type transport struct {
 	unread  []byte // those of them not yet given to Read
 	keeping bool   // Read adds to head
 
+	out   holder
 	moved atomic.Int64 // when a byte last moved; nanoseconds since epoch
 	fresh atomic.Bool  // the service waits for the first words of the client
 
@@ -136,7 +137,14 @@ func (t *transport) keep(b []byte) {
 	t.head = append(t.head, b[:min(maxHead-len(t.head), len(b))]...)
 }
 
-func (t *transport) Write(b []byte) (int, error) {
+func (t *transport) Write(b []byte) (int, error) { return t.out.write(b, t.send) }
+
+// hold collects what is written until flush.
+func (t *transport) hold()        { t.out.hold() }
+func (t *transport) flush() error { return t.out.flush(t.send) }
+
+// send writes to raw.
+func (t *transport) send(b []byte) (int, error) {
 	t.touch() // else the close_notify of an idle connection would be too late
 	sent := 0
 	for {

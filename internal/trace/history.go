@@ -40,9 +40,12 @@ type histories struct {
 	byFlow map[event.Flow]*history
 }
 
+// usualEvents is room for those of a handshake.
+const usualEvents = 48
+
 // begin makes the history of a new connection.
 func (hs *histories) begin(flow event.Flow) *history {
-	h := &history{}
+	h := &history{events: make([]*event.Event, 0, usualEvents)}
 	hs.mu.Lock()
 	hs.byFlow[flow] = h
 	hs.mu.Unlock()

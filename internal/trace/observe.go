@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -38,10 +37,11 @@ func (t *Tracer) Device(d event.Device) {
 // below, it implements tlsbridge.Observer.
 func (t *Tracer) TLSStart(flow event.Flow) { t.tls(flow, tlsObservation{start: true}) }
 
-// Secret queues a secret of a connection. Its arguments are copied.
+// Secret queues a secret of a connection. The slices are the tracer's from then
+// on.
 func (t *Tracer) Secret(flow event.Flow, label string, clientRandom, secret []byte, candidate bool) {
 	t.tls(flow, tlsObservation{secret: &tlswire.Secret{
-		Label: label, ClientRandom: bytes.Clone(clientRandom), Secret: bytes.Clone(secret), Candidate: candidate,
+		Label: label, ClientRandom: clientRandom, Secret: secret, Candidate: candidate,
 	}})
 }
 
