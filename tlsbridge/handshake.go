@@ -46,7 +46,9 @@ func (c *conn) handshake() (*tls.Conn, Endpoint, error) {
 	}
 	c.watch.timed(stepHandshake, detail, start, err)
 	c.watch.end(err)
-	return conn, h.endpoint, err
+	endpoint := h.endpoint
+	*h = handshake{} // crypto/tls keeps the functions that refer to it
+	return conn, endpoint, err
 }
 
 // configure is the GetConfigForClient of the connection: it selects the endpoint

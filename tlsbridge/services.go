@@ -102,7 +102,7 @@ func (discard) Serve(_ context.Context, s *Session) error {
 }
 
 const (
-	smallBuffer = 2 << 10
+	smallBuffer = 512
 	largeBuffer = 64 << 10
 )
 
