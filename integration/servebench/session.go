@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A bench is one run of the program. It belongs to the main goroutine, on the
+// main thread: processes that are started end with it.
+type bench struct {
+	self, synscope string // the binaries
+	dir            string
+	pki            *pki
+	link           link // of the kernel's server and of the others
+	rounds         int
+	window         time.Duration
+	floodRate      int
+
+	places map[string]*place // by contestant
+}
+
+// A server is a contestant that runs.
+type server struct {
+	*contestant
+	place *place
+	dir   string
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+// command makes a command that does not get the terminal's signals: it is ended
+// by us.
+func command(ctx context.Context, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// start starts a contestant and waits until it accepts connections.
+func (b *bench) start(ctx context.Context, c *contestant) (*server, error) {
+	p := b.places[c.name]
+	if p == nil {
+		l := b.link
+		if c.tun {
+			l = linkTUN
+		}
+		var err error
+		p, err = newPlace(c.name, l)
+		b.places[c.name] = p
+		if err != nil {
+			return nil, err
+		}
+	}
+	s := &server{contestant: c, place: p, ended: make(chan error, 1)}
+	var err error
+	if s.dir, err = os.MkdirTemp(b.dir, c.name); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(s.dir, 0o777); err != nil { // a server gives up being root
+		return nil, err
+	}
+	args, err := c.command(b, s.dir)
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	s.cmd = command(context.Background(), in(p.server, args...))
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir = log, log, s.dir
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { s.ended <- s.cmd.Wait() }() // ends with the process, which stop waits for
+	if _, err := b.client(ctx, s, job{Kind: "ready", Port: portTLSEcho}); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("%w\n%s", err, s.log())
+	}
+	return s, nil
+}
+
+// log is the end of what the server has said.
+func (s *server) log() string {
+	const enough = 2000
+	b, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	return string(b[max(0, len(b)-enough):])
+}
+
+// stop ends the server and removes its folder.
+func (s *server) stop() {
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(stopTimeout):
+		syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) // its children too
+		<-s.ended
+	}
+	os.RemoveAll(s.dir)
+}
+
+// client has the client do a job in the place of a server.
+func (b *bench) client(ctx context.Context, s *server, j job) (result, error) {
+	j.Servers = processTree(s.cmd.Process.Pid)
+	j.Roots = b.pki.ca
+	if s.roots != "" {
+		j.Roots = filepath.Join(s.dir, s.roots)
+	}
+	if j.Kind == "ready" {
+		j.Roots = ""
+	}
+	in, err := json.Marshal(j)
+	if err != nil {
+		return result{}, err
+	}
+	const grace = 2 * time.Minute // what no job takes beyond its window
+	ctx, cancel := context.WithTimeout(ctx, j.Warmup+j.Window+grace)
+	defer cancel()
+	out, err := b.inClientsPlace(ctx, s, bytes.NewReader(in), roleClient)
+	if err != nil {
+		return result{}, err
+	}
+	var r result
+	if j.Kind == "ready" {
+		return r, nil
+	}
+	return r, json.Unmarshal(out, &r)
+}
+
+// inClientsPlace runs this program in another role, and returns its output.
+func (b *bench) inClientsPlace(ctx context.Context, s *server, stdin *bytes.Reader, args ...string) ([]byte, error) {
+	cmd := command(ctx, in(s.place.client, append([]string{b.self}, args...)...))
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stderr = stdin, &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("%s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+	}
+	return out, nil
+}
+
+// warmup is the time before a window: for what is set up at first, and for the
+// processor.
+const warmup = 150 * time.Millisecond
+
+// measure measures a contestant once. The results are by part.
+func (b *bench) measure(ctx context.Context, s *server, m measure) (map[string]result, error) {
+	j := m.job
+	j.Warmup, j.Window = warmup, b.window
+	if !m.flooded {
+		r, err := b.client(ctx, s, j)
+		return map[string]result{"": r}, err
+	}
+	return b.measureFlooded(ctx, s, j)
+}
+
+// measureFlooded does a job before, during and at once after a SYN flood.
+func (b *bench) measureFlooded(ctx context.Context, s *server, j job) (map[string]result, error) {
+	j.Lenient = true
+	parts := make(map[string]result)
+	var err error
+	if parts[partBefore], err = b.client(ctx, s, j); err != nil {
+		return nil, err
+	}
+	const lead = 500 * time.Millisecond // for the queues to fill
+	length := lead + j.Warmup + j.Window + 100*time.Millisecond
+	flood := command(ctx, in(s.place.client, b.self, roleFlood, strconv.Itoa(b.floodRate), length.String()))
+	var sent, stderr bytes.Buffer
+	flood.Stdout, flood.Stderr = &sent, &stderr
+	if err := flood.Start(); err != nil {
+		return nil, err
+	}
+	time.Sleep(lead)
+	during, err := b.client(ctx, s, j)
+	if ferr := flood.Wait(); ferr != nil {
+		err = errors.Join(err, fmt.Errorf("flood: %w: %s", ferr, &stderr))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if during.SentSYNs, err = strconv.Atoi(strings.TrimSpace(sent.String())); err != nil {
+		return nil, err
+	}
+	parts[partDuring] = during
+	j.Warmup = 0
+	parts[partAfter], err = b.client(ctx, s, j)
+	return parts, err
+}
+
+// run measures all that is wanted. Progress is called after each measurement.
+// When it fails, the rows so far are returned as well.
+func (b *bench) run(ctx context.Context, ms []measure, cs []*contestant, progress func(m measure, c *contestant, round int, r result)) ([]*row, error) {
+	var rows []*row
+	for _, m := range ms {
+		of, err := b.runMeasure(ctx, m, cs, progress)
+		rows = append(rows, of...)
+		if err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
+}
+
+// runMeasure starts all contestants of a measure and measures them in turns. One
+// that fails is told in its row, and the others go on.
+func (b *bench) runMeasure(ctx context.Context, m measure, cs []*contestant, progress func(measure, *contestant, int, result)) ([]*row, error) {
+	var servers []*server
+	defer func() {
+		for _, s := range servers {
+			s.stop()
+		}
+	}()
+	t := newTurns(m)
+	for _, c := range cs {
+		if c.others && !m.others {
+			continue
+		}
+		s, err := b.start(ctx, c)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			t.reject(c, fmt.Sprintf("not started: %v", err))
+			continue
+		}
+		servers = append(servers, s)
+	}
+	rounds := b.rounds
+	if m.once {
+		rounds = 1
+	}
+	for round := range rounds {
+		for i := range servers {
+			s := servers[(i+round)%len(servers)] // nobody is always first
+			parts, err := b.measure(ctx, s, m)
+			if ctx.Err() != nil {
+				return t.rows, context.Cause(ctx)
+			}
+			if err != nil {
+				parts = map[string]result{}
+				for _, p := range m.parts() {
+					parts[p] = result{Rejected: err.Error()}
+				}
+			}
+			for _, p := range m.parts() {
+				t.add(s.contestant, p, parts[p])
+				progress(m, s.contestant, round, parts[p])
+			}
+		}
+	}
+	t.judge()
+	return t.rows, nil
+}

@@ -1,0 +1,3 @@
+package main
+
+func (rep *report) plot() []byte { return nil }
