@@ -21,7 +21,7 @@ type job struct {
 	Port    int           // of the server, on each of its addresses
 	TLS     bool          // of download, upload and echo
 	Version uint16        // of TLS, exactly; 0: TLS 1.3
-	Group   tls.CurveID   // the only one offered; 0: the defaults of crypto/tls, of which the first must be chosen
+	Group   tls.CurveID   // that must be chosen, the first offered; 0: the first of the defaults of crypto/tls
 	Resume  bool          // every connection resumes the one before
 	Byte    bool          // of connect: a byte is echoed before the end
 	AtOnce  int           // connections at a time; of idle: in all
@@ -140,7 +140,8 @@ func (c *client) tlsConfig() *tls.Config {
 		t.MinVersion, t.MaxVersion = c.Version, c.Version
 	}
 	if c.Group != 0 {
-		t.CurvePreferences = []tls.CurveID{c.Group}
+		// P-256 is offered for the certificate: of TLS 1.2, OpenSSL wants it.
+		t.CurvePreferences = []tls.CurveID{c.Group, tls.CurveP256}
 	}
 	if c.Resume {
 		t.ClientSessionCache = tls.NewLRUClientSessionCache(1)

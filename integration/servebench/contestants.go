@@ -12,6 +12,7 @@ import (
 // A contestant is a server that is measured.
 type contestant struct {
 	name, what string
+	order      int    // among all
 	tun        bool   // it makes the interface that the client's packets go into
 	roots      string // the authority of its certificate, below its folder; "": the one of the bench
 	others     bool   // it has no services: it takes part where measure.others is set
@@ -27,7 +28,7 @@ const kernelName = "kernel" // of the contestant that the others are compared wi
 
 // contestants returns all there are, the kernel's first.
 func contestants() []*contestant {
-	return []*contestant{
+	cs := []*contestant{
 		{
 			name: kernelName, what: "the kernel's TCP and crypto/tls: net.Listen and tls.NewListener, with their defaults",
 			command: func(b *bench, _ string) ([]string, error) {
@@ -58,6 +59,10 @@ func contestants() []*contestant {
 			version: versionOf("openssl", "version"),
 		},
 	}
+	for i, c := range cs {
+		c.order = i
+	}
+	return cs
 }
 
 // synscope returns a contestant that runs the binary with its defaults, and
@@ -134,6 +139,10 @@ func versionOf(program, flag string) func(*bench) string {
 			return ""
 		}
 		line, _, _ := strings.Cut(string(out), "\n")
-		return strings.TrimPrefix(line, program+" version: ")
+		for _, prefix := range []string{"nginx version: ", "HAProxy version ", "OpenSSL "} {
+			line = strings.TrimPrefix(line, prefix)
+		}
+		line, _, _ = strings.Cut(line, " ")
+		return strings.TrimPrefix(line, program+"/")
 	}
 }

@@ -99,7 +99,7 @@ func measures() []measure {
 		{tls13, job{}},
 		{x25519, job{Group: tls.X25519}},
 		{"tls1.2 x25519", job{Version: tls.VersionTLS12, Group: tls.X25519}},
-		{"tls1.3 resumed", job{Resume: true}},
+		{"tls1.3 x25519 resumed", job{Group: tls.X25519, Resume: true}},
 	} {
 		for _, n := range []int{1, 32, 256} {
 			m := measure{name: fmt.Sprintf("handshake %s, %d", h.name, n), others: n == 32, job: h.job}

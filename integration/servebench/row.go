@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // A row is what was measured of one contestant in one measure, or in one part of
@@ -16,8 +18,9 @@ type row struct {
 	Rejected   string             `json:"rejected,omitempty"`
 	Verdicts   []verdict          `json:"targets,omitempty"`
 
-	part string
-	unit unit
+	part  string
+	order int // of the contestant
+	unit  unit
 }
 
 // A verdict is what became of a target.
@@ -76,7 +79,7 @@ func (t *turns) ensure(c *contestant, part string) *row {
 		if part != "" {
 			name += ", " + part
 		}
-		r = &row{Measure: name, Contestant: c.name, part: part, unit: t.measure.what}
+		r = &row{Measure: name, Contestant: c.name, part: part, order: c.order, unit: t.measure.what}
 		t.rows = append(t.rows, r)
 	}
 	return r
@@ -109,8 +112,13 @@ func (r *row) values(m metric) []float64 {
 
 var metrics = []metric{metricRate, metricP50, metricP99, metricCPU, metricMemory, metricFailed}
 
-// judge computes what the rounds come to, once all are there.
+// judge computes what the rounds come to, once all are there, and puts the rows
+// in order: by part, and as the contestants are.
 func (t *turns) judge() {
+	parts := t.measure.parts()
+	slices.SortStableFunc(t.rows, func(a, b *row) int {
+		return cmp.Or(slices.Index(parts, a.part)-slices.Index(parts, b.part), a.order-b.order)
+	})
 	for _, r := range t.rows {
 		r.Medians, r.Ratios = make(map[metric]float64), make(map[metric]ratio)
 		kernel := t.row(kernelName, r.part)
