@@ -155,7 +155,7 @@ func (r *row) times(m metric) string {
 }
 
 func (r *row) spread(m metric) string {
-	if q, ok := r.Ratios[m]; ok && len(r.Rounds) > 1 {
+	if q, ok := r.Ratios[m]; ok && len(r.Rounds) > 1 && r.Contestant != kernelName {
 		return fmt.Sprintf("%.2f..%.2f", q.Min, q.Max)
 	}
 	return ""
