@@ -292,8 +292,9 @@ type sample struct {
 	took time.Duration
 }
 
-// repeat has workers repeat operations until the window is over. Those that end
-// in it count.
+// repeat has workers repeat operations until the window is over. It opens when
+// each worker has ended its first one and the warm-up is over. Those that end in
+// it count.
 func (c *client) repeat(prepare func() (operation, func(), error)) (result, error) {
 	var (
 		stop    atomic.Bool
@@ -301,7 +302,9 @@ func (c *client) repeat(prepare func() (operation, func(), error)) (result, erro
 		failure atomic.Pointer[string]
 		samples = make([][]sample, c.AtOnce)
 		workers sync.WaitGroup
+		ready   sync.WaitGroup // those that have ended their first operation
 	)
+	ready.Add(c.AtOnce)
 	fail := func(err error) error {
 		failed.Add(1)
 		text := err.Error()
@@ -320,6 +323,7 @@ func (c *client) repeat(prepare func() (operation, func(), error)) (result, erro
 				defer done()
 				_, err = do()
 			}
+			ready.Done()
 			if err != nil && fail(err) != nil {
 				errs <- err
 				return
@@ -335,6 +339,7 @@ func (c *client) repeat(prepare func() (operation, func(), error)) (result, erro
 			}
 		})
 	}
+	ready.Wait()
 	sleepUnless(&stop, c.Warmup)
 	before := c.usage()
 	sleepUnless(&stop, c.Window)

@@ -3,25 +3,29 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // runFlood is the main program that sends SYNs from addresses that do not exist,
-// 10.0.0.0/8, through the routes of its namespace. It is bounded by rate (SYNs
-// per second) and time, and tells how many it has sent.
-func runFlood(perSecond, duration string) error {
+// 10.0.0.0/8, through the routes of its namespace, until its standard input ends
+// or a minute is over. Then it tells how many it has sent.
+func runFlood(perSecond string) error {
 	rate, err := strconv.Atoi(perSecond)
 	if err != nil {
 		return err
 	}
-	d, err := time.ParseDuration(duration)
-	if err != nil {
-		return err
-	}
+	var stop atomic.Bool
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		stop.Store(true)
+	}()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW) // with the header included
 	if err != nil {
 		return fmt.Errorf("raw socket: %w", err)
@@ -29,8 +33,8 @@ func runFlood(perSecond, duration string) error {
 	defer unix.Close(fd)
 	sent := 0
 	start := time.Now()
-	for elapsed := time.Duration(0); elapsed < d; elapsed = time.Since(start) {
-		for due := int(float64(rate) * elapsed.Seconds()); sent < due; sent++ {
+	for elapsed := time.Duration(0); elapsed < time.Minute && !stop.Load(); elapsed = time.Since(start) {
+		for due := int(float64(rate) * elapsed.Seconds()); sent < due && !stop.Load(); sent++ {
 			to := unix.SockaddrInet4{Addr: [4]byte{198, 18, 3, byte(1 + sent%serverAddresses)}}
 			err := unix.Sendto(fd, syn(to.Addr), 0, &to)
 			if err == unix.ENOBUFS { // the interface's queue is full

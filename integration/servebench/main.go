@@ -52,8 +52,8 @@ func main() {
 		err = runClient()
 	case len(args) == 3 && args[0] == roleServer:
 		err = runServer(args[1], args[2])
-	case len(args) == 3 && args[0] == roleFlood:
-		err = runFlood(args[1], args[2])
+	case len(args) == 2 && args[0] == roleFlood:
+		err = runFlood(args[1])
 	default:
 		err = benchmark(args, os.Stdout, os.Stderr)
 	}

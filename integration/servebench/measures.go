@@ -44,7 +44,7 @@ func (m metric) less() bool { return m != metricRate }
 
 // value returns a metric of a result, or NaN.
 func (m metric) value(u unit, r result) float64 {
-	if r.Rejected != "" {
+	if r.Rejected != "" || r.Count == 0 && m == metricCPU {
 		return math.NaN()
 	}
 	switch {

@@ -176,16 +176,19 @@ func (b *bench) measureFlooded(ctx context.Context, s *server, j job) (map[strin
 	if parts[partBefore], err = b.client(ctx, s, j); err != nil {
 		return nil, err
 	}
-	const lead = 500 * time.Millisecond // for the queues to fill
-	length := lead + j.Warmup + j.Window + 100*time.Millisecond
-	flood := command(ctx, in(s.place.client, b.self, roleFlood, strconv.Itoa(b.floodRate), length.String()))
+	flood := command(ctx, in(s.place.client, b.self, roleFlood, strconv.Itoa(b.floodRate)))
 	var sent, stderr bytes.Buffer
 	flood.Stdout, flood.Stderr = &sent, &stderr
+	stop, err := flood.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := flood.Start(); err != nil {
 		return nil, err
 	}
-	time.Sleep(lead)
+	time.Sleep(500 * time.Millisecond) // for the queues to fill
 	during, err := b.client(ctx, s, j)
+	stop.Close()
 	if ferr := flood.Wait(); ferr != nil {
 		err = errors.Join(err, fmt.Errorf("flood: %w: %s", ferr, &stderr))
 	}
