@@ -30,6 +30,7 @@ type verdict struct {
 	Bound  float64 `json:"bound"`
 	Got    float64 `json:"got"`
 	OK     bool    `json:"ok"`
+	CPU    float64 `json:"cpu,omitempty"` // the ratio of CPU time, where Got is one of rates
 }
 
 func (v verdict) String() string {
@@ -44,7 +45,11 @@ func (v verdict) String() string {
 	if v.Over != "" {
 		over = "×" + v.Over + " "
 	}
-	return fmt.Sprintf("%s %s%.3g %s%g: %s", v.Metric, over, v.Got, sign, v.Bound, word)
+	text := fmt.Sprintf("%s %s%.3g %s%g: %s", v.Metric, over, v.Got, sign, v.Bound, word)
+	if v.CPU != 0 && v.Over != kernelName { // that one has a column
+		text += fmt.Sprintf(" (CPU ×%.2f)", v.CPU)
+	}
+	return text
 }
 
 // parts are the names of the rows that a measure gives of each contestant.
@@ -168,6 +173,10 @@ func (t *turns) judgeTarget(target target) {
 		var q ratio
 		q, ok = compare(r.values(target.metric), base.values(target.metric))
 		v.Got = q.Of
+		if target.metric == metricRate {
+			cpu, _ := compare(r.values(metricCPU), base.values(metricCPU))
+			v.CPU = cpu.Of
+		}
 	}
 	if !ok {
 		return

@@ -83,7 +83,12 @@ func (b *bench) start(ctx context.Context, c *contestant) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() { s.ended <- s.cmd.Wait() }() // ends with the process, which stop waits for
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { // ends with the process, which stop waits for
+		s.ended <- s.cmd.Wait()
+		cancel(errors.New("the server has ended"))
+	}()
 	if _, err := b.client(ctx, s, job{Kind: "ready", Port: portTLSEcho}); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("%w\n%s", err, s.log())
@@ -251,6 +256,7 @@ func (b *bench) runMeasure(ctx context.Context, m measure, cs []*contestant, pro
 			s := servers[(i+round)%len(servers)] // nobody is always first
 			parts, err := b.measure(ctx, s, m)
 			if ctx.Err() != nil {
+				t.judge()
 				return t.rows, context.Cause(ctx)
 			}
 			if err != nil {

@@ -9,7 +9,7 @@ import (
 
 // The measures of the plot, in pixels.
 const (
-	plotWidth  = 860
+	plotWidth  = 880
 	plotLeft   = 130 // of the axis
 	plotRight  = 660 // of its end
 	plotTop    = 96
@@ -66,7 +66,7 @@ func (rep *report) plot() []byte {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" aria-labelledby="title desc" font-family="sans-serif" font-size="11">
 <title id="title">synscope serve beside the kernel</title>
 <desc id="desc">%s</desc>
-<style>.measure{font-weight:bold}.spread{stroke:#d94801;stroke-width:1.5}.target{stroke:#000;stroke-width:2}.grid{stroke:#ddd}.one{stroke:#000;stroke-dasharray:3 2}</style>
+<style>.measure{font-weight:bold}.spread{stroke:#d94801;stroke-width:1.5}.target{stroke:#000;stroke-width:2}.halo{stroke:#fff;stroke-width:5}.grid{stroke:#ddd}.one{stroke:#000;stroke-dasharray:3 2}</style>
 <rect width="%[1]d" height="%[2]d" fill="#fff"/>
 `, plotWidth, height, html.EscapeString(rep.describePlot()))
 	fmt.Fprintf(&b, `<text x="12" y="24" font-size="16" font-weight="bold">synscope serve beside the kernel</text>`+"\n")
@@ -162,7 +162,9 @@ func drawBar(b *bytes.Buffer, y int, r *row, m metric, q ratio) {
 			continue
 		}
 		x := axisX(bound)
-		fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" class="target"/>`, x, y-2, x, y+barHeight+2)
+		for _, class := range []string{"halo", "target"} {
+			fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" class="%s"/>`, x, y-2, x, y+barHeight+2, class)
+		}
 		sign, word := "≥", "missed"
 		if m.less() {
 			sign = "≤"
