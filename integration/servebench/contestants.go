@@ -89,8 +89,10 @@ func synscope(name, what string, flags func(dir string) []string) *contestant {
 	}
 }
 
+const eventsFile = "events.jsonl" // in a server's folder
+
 func jsonFlags(dir string) []string {
-	return []string{"--events", filepath.Join(dir, "events.jsonl"), "--control", filepath.Join(dir, "control.sock")}
+	return []string{"--events", filepath.Join(dir, eventsFile), "--control", filepath.Join(dir, "control.sock")}
 }
 
 func nginx(b *bench, dir string) ([]string, error) {

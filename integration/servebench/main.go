@@ -80,8 +80,8 @@ func benchmark(args []string, stdout, stderr io.Writer) error {
 	var o options
 	f := flag.NewFlagSet("servebench", flag.ExitOnError)
 	f.StringVar(&o.synscope, "synscope", "bin/synscope", "the `binary` to measure")
-	f.IntVar(&o.rounds, "rounds", 3, "how often each contestant is measured in each measure")
-	f.DurationVar(&o.window, "time", time.Second, "how long it is, each time")
+	f.IntVar(&o.rounds, "rounds", 5, "how often each contestant is measured in each measure")
+	f.DurationVar(&o.window, "time", 500*time.Millisecond, "how long it is, each time")
 	f.StringVar(&o.only, "only", "", "only the measures whose names match this `regexp`")
 	f.StringVar(&o.contestants, "contestants", "", "only these, separated by commas; the kernel is always one")
 	f.StringVar(&o.link, "link", "veth", "between the client and the kernel's server: `veth|loopback`")

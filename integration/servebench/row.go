@@ -16,6 +16,7 @@ type row struct {
 	Medians    map[metric]float64 `json:"medians"`
 	Ratios     map[metric]ratio   `json:"ratios,omitempty"` // to the kernel's
 	Rejected   string             `json:"rejected,omitempty"`
+	Lost       map[string]uint64  `json:"lost,omitempty"` // by the tracer in the whole measure: how many, by what and why
 	Verdicts   []verdict          `json:"targets,omitempty"`
 
 	part  string
@@ -103,6 +104,22 @@ func (t *turns) add(c *contestant, part string, r result) {
 func (t *turns) reject(c *contestant, why string) {
 	for _, part := range t.measure.parts() {
 		t.ensure(c, part).Rejected = why
+	}
+}
+
+// lose adds what the tracer of a contestant has lost.
+func (t *turns) lose(c *contestant, lost map[string]uint64) {
+	for _, part := range t.measure.parts() {
+		r := t.row(c.name, part)
+		if r == nil || len(lost) == 0 {
+			continue
+		}
+		if r.Lost == nil {
+			r.Lost = make(map[string]uint64)
+		}
+		for what, n := range lost {
+			r.Lost[what] += n
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,7 +148,37 @@ func exampleReport() *report {
 		"kernel": {hs(2000, 1, 800), hs(1900, 1, 800), hs(2000, 1, 800)},
 		"json":   {hs(2000, 1, 800), failed, hs(1990, 1, 800)},
 	})
+	rep.Rows[len(rep.Rows)-1].Lost = map[string]uint64{"packets: the queue was full": 3, "bytes: too many": 1}
 	return rep
+}
+
+// What a tracer lost is summed up by what and why, also from a line that is
+// longer than the reader's buffer.
+func TestLost(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events")
+	var b bytes.Buffer
+	for _, line := range []string{
+		`{"kind":"tcp.state"}`,
+		`{"kind":"trace.gap","lost":3,"what":"packets","reason":"full"}`,
+		`{"kind":"http","text":"` + strings.Repeat("x", 2<<20) + `"}`,
+		`{"kind":"trace.gap","lost":4,"what":"packets","reason":"full"}`,
+		`{"kind":"trace.gap","lost":1,"what":"events","reason":"full"}`,
+	} {
+		b.WriteString(line + "\n")
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := lost(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]uint64{"events: full": 1, "packets: full": 7}, got); diff != "" {
+		t.Errorf("lost (-want +got):\n%s", diff)
+	}
+	if got, err := lost(path + " that is not there"); got != nil || err != nil {
+		t.Errorf("of no file: %v, %v", got, err)
+	}
 }
 
 func TestTable(t *testing.T) {

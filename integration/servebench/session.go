@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,7 +37,7 @@ type server struct {
 	place *place
 	dir   string
 	cmd   *exec.Cmd
-	ended chan error
+	ended chan struct{} // closed when it has
 }
 
 // command makes a command that does not get the terminal's signals: it is ended
@@ -61,7 +63,7 @@ func (b *bench) start(ctx context.Context, c *contestant) (*server, error) {
 			return nil, err
 		}
 	}
-	s := &server{contestant: c, place: p, ended: make(chan error, 1)}
+	s := &server{contestant: c, place: p, ended: make(chan struct{})}
 	var err error
 	if s.dir, err = os.MkdirTemp(b.dir, c.name); err != nil {
 		return nil, err
@@ -86,7 +88,8 @@ func (b *bench) start(ctx context.Context, c *contestant) (*server, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() { // ends with the process, which stop waits for
-		s.ended <- s.cmd.Wait()
+		s.cmd.Wait()
+		close(s.ended)
 		cancel(errors.New("the server has ended"))
 	}()
 	if _, err := b.client(ctx, s, job{Kind: "ready", Port: portTLSEcho}); err != nil {
@@ -103,8 +106,9 @@ func (s *server) log() string {
 	return string(b[max(0, len(b)-enough):])
 }
 
-// stop ends the server and removes its folder.
-func (s *server) stop() {
+// stop ends the server and removes its folder. It returns what its tracer lost.
+func (s *server) stop() (map[string]uint64, error) {
+	defer os.RemoveAll(s.dir)
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.ended:
@@ -112,7 +116,7 @@ func (s *server) stop() {
 		syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) // its children too
 		<-s.ended
 	}
-	os.RemoveAll(s.dir)
+	return lost(filepath.Join(s.dir, eventsFile))
 }
 
 // client has the client do a job in the place of a server.
@@ -227,12 +231,19 @@ func (b *bench) run(ctx context.Context, ms []measure, cs []*contestant, progres
 // that fails is told in its row, and the others go on.
 func (b *bench) runMeasure(ctx context.Context, m measure, cs []*contestant, progress func(measure, *contestant, int, result)) ([]*row, error) {
 	var servers []*server
+	t := newTurns(m)
+	stop := func(s *server) {
+		lost, err := s.stop()
+		if err != nil {
+			lost = map[string]uint64{err.Error(): 1}
+		}
+		t.lose(s.contestant, lost)
+	}
 	defer func() {
 		for _, s := range servers {
-			s.stop()
+			stop(s)
 		}
 	}()
-	t := newTurns(m)
 	for _, c := range cs {
 		if c.others && !m.others {
 			continue
@@ -253,14 +264,25 @@ func (b *bench) runMeasure(ctx context.Context, m measure, cs []*contestant, pro
 	}
 	for round := range rounds {
 		for i := range servers {
-			s := servers[(i+round)%len(servers)] // nobody is always first
+			at := (i + round) % len(servers) // nobody is always first
+			s := servers[at]
+			if m.flooded && round > 0 { // it is to be one that has seen no flood
+				stop(s)
+				fresh, err := b.start(ctx, s.contestant)
+				if err != nil {
+					servers = slices.Delete(servers, at, at+1)
+					t.judge()
+					return t.rows, cmp.Or(context.Cause(ctx), err)
+				}
+				s, servers[at] = fresh, fresh
+			}
 			parts, err := b.measure(ctx, s, m)
 			if ctx.Err() != nil {
 				t.judge()
 				return t.rows, context.Cause(ctx)
 			}
 			if err != nil {
-				parts = map[string]result{}
+				parts = make(map[string]result)
 				for _, p := range m.parts() {
 					parts[p] = result{Rejected: err.Error()}
 				}

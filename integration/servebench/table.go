@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -93,6 +95,9 @@ func (r *row) note() string {
 	}
 	if r.Rejected != "" {
 		notes = append(notes, strings.Join(strings.Fields(r.Rejected), " "))
+	}
+	for _, what := range slices.Sorted(maps.Keys(r.Lost)) {
+		notes = append(notes, fmt.Sprintf("lost %d %s", r.Lost[what], what))
 	}
 	failed, failure := 0, ""
 	for _, round := range r.Rounds {
