@@ -111,7 +111,7 @@ func exampleReport() *report {
 		Contestants: []entrant{{"kernel", "the kernel", "go1.26"}, {"json", "told", "v1"}, {"nginx", "nginx", ""}},
 	}
 	add := func(m measure, of map[string][]result) {
-		turns := newTurns(m)
+		turns := &turns{measure: m}
 		for _, name := range []string{"nginx", "json", "kernel"} { // they are put in order
 			for i, r := range of[name] {
 				turns.add(byName[name], m.parts()[i%len(m.parts())], r)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -93,8 +91,9 @@ func (b *bench) start(ctx context.Context, c *contestant) (*server, error) {
 		cancel(errors.New("the server has ended"))
 	}()
 	if _, err := b.client(ctx, s, job{Kind: "ready", Port: portTLSEcho}); err != nil {
+		err = fmt.Errorf("%w\n%s", err, s.log())
 		s.stop()
-		return nil, fmt.Errorf("%w\n%s", err, s.log())
+		return nil, err
 	}
 	return s, nil
 }
@@ -211,88 +210,4 @@ func (b *bench) measureFlooded(ctx context.Context, s *server, j job) (map[strin
 	j.Warmup = 0
 	parts[partAfter], err = b.client(ctx, s, j)
 	return parts, err
-}
-
-// run measures all that is wanted. Progress is called after each measurement.
-// When it fails, the rows so far are returned as well.
-func (b *bench) run(ctx context.Context, ms []measure, cs []*contestant, progress func(m measure, c *contestant, round int, r result)) ([]*row, error) {
-	var rows []*row
-	for _, m := range ms {
-		of, err := b.runMeasure(ctx, m, cs, progress)
-		rows = append(rows, of...)
-		if err != nil {
-			return rows, err
-		}
-	}
-	return rows, nil
-}
-
-// runMeasure starts all contestants of a measure and measures them in turns. One
-// that fails is told in its row, and the others go on.
-func (b *bench) runMeasure(ctx context.Context, m measure, cs []*contestant, progress func(measure, *contestant, int, result)) ([]*row, error) {
-	var servers []*server
-	t := newTurns(m)
-	stop := func(s *server) {
-		lost, err := s.stop()
-		if err != nil {
-			lost = map[string]uint64{err.Error(): 1}
-		}
-		t.lose(s.contestant, lost)
-	}
-	defer func() {
-		for _, s := range servers {
-			stop(s)
-		}
-	}()
-	for _, c := range cs {
-		if c.others && !m.others {
-			continue
-		}
-		s, err := b.start(ctx, c)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			t.reject(c, fmt.Sprintf("not started: %v", err))
-			continue
-		}
-		servers = append(servers, s)
-	}
-	rounds := b.rounds
-	if m.once {
-		rounds = 1
-	}
-	for round := range rounds {
-		for i := range servers {
-			at := (i + round) % len(servers) // nobody is always first
-			s := servers[at]
-			if m.flooded && round > 0 { // it is to be one that has seen no flood
-				stop(s)
-				fresh, err := b.start(ctx, s.contestant)
-				if err != nil {
-					servers = slices.Delete(servers, at, at+1)
-					t.judge()
-					return t.rows, cmp.Or(context.Cause(ctx), err)
-				}
-				s, servers[at] = fresh, fresh
-			}
-			parts, err := b.measure(ctx, s, m)
-			if ctx.Err() != nil {
-				t.judge()
-				return t.rows, context.Cause(ctx)
-			}
-			if err != nil {
-				parts = make(map[string]result)
-				for _, p := range m.parts() {
-					parts[p] = result{Rejected: err.Error()}
-				}
-			}
-			for _, p := range m.parts() {
-				t.add(s.contestant, p, parts[p])
-				progress(m, s.contestant, round, parts[p])
-			}
-		}
-	}
-	t.judge()
-	return t.rows, nil
 }

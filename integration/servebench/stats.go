@@ -16,6 +16,16 @@ func median(vs []float64) float64 {
 	return (vs[(len(vs)-1)/2] + vs[len(vs)/2]) / 2
 }
 
+// present returns vs without NaN.
+func present(vs []float64) (some []float64) {
+	for _, v := range vs {
+		if !math.IsNaN(v) {
+			some = append(some, v)
+		}
+	}
+	return some
+}
+
 // quantile returns the latency in µs that q of all do not exceed (nearest rank),
 // or 0 if there are none.
 func quantile(latencies []time.Duration, q float64) float64 {
