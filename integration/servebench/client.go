@@ -29,22 +29,24 @@ type job struct {
 	Lenient bool          // count operations that fail, and go on
 	Roots   string        // PEM file of the authority that the server must have
 	Servers []int         // process ids, whose CPU time and memory are told
+	Control string        // socket that tells the number of the server's goroutines; "": there is none
 }
 
 // A result is what one job measured.
 type result struct {
-	Count     float64 `json:"count"`              // operations that ended in the window, or bytes moved in it
-	Seconds   float64 `json:"seconds"`            // of the window
-	ClientCPU float64 `json:"clientCPU"`          // CPU seconds in the window
-	ServerCPU float64 `json:"serverCPU"`          // CPU seconds in the window, of all processes of the server
-	P50       float64 `json:"p50,omitempty"`      // of the operations' latency, µs
-	P99       float64 `json:"p99,omitempty"`      // µs
-	Resident  float64 `json:"resident,omitempty"` // bytes of the server after idle
-	Failed    int     `json:"failed,omitempty"`   // operations
-	Failure   string  `json:"failure,omitempty"`  // of the first of them
-	Group     string  `json:"group,omitempty"`    // of the key exchange
-	SentSYNs  int     `json:"sentSYNs,omitempty"` // by the flood meanwhile
-	Rejected  string  `json:"rejected,omitempty"` // why there is no such measurement of this server
+	Count      float64 `json:"count"`                // operations that ended in the window, or bytes moved in it
+	Seconds    float64 `json:"seconds"`              // of the window
+	ClientCPU  float64 `json:"clientCPU"`            // CPU seconds in the window
+	ServerCPU  float64 `json:"serverCPU"`            // CPU seconds in the window, of all processes of the server
+	P50        float64 `json:"p50,omitempty"`        // of the operations' latency, µs
+	P99        float64 `json:"p99,omitempty"`        // µs
+	Resident   float64 `json:"resident,omitempty"`   // bytes of the server after idle
+	Goroutines float64 `json:"goroutines,omitempty"` // of the server after idle
+	Failed     int     `json:"failed,omitempty"`     // operations
+	Failure    string  `json:"failure,omitempty"`    // of the first of them
+	Group      string  `json:"group,omitempty"`      // of the key exchange
+	SentSYNs   int     `json:"sentSYNs,omitempty"`   // by the flood meanwhile
+	Rejected   string  `json:"rejected,omitempty"`   // why there is no such measurement of this server
 }
 
 // opTimeout bounds one operation, a whole handshake say.

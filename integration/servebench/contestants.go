@@ -15,6 +15,7 @@ type contestant struct {
 	order      int    // among all
 	tun        bool   // it makes the interface that the client's packets go into
 	roots      string // the authority of its certificate, below its folder; "": the one of the bench
+	control    bool   // it tells its goroutines at a control socket
 	others     bool   // it has no services: it takes part where measure.others is set
 
 	// command writes what the server needs into a folder that is there for one
@@ -31,16 +32,17 @@ func contestants() []*contestant {
 	cs := []*contestant{
 		{
 			name: kernelName, what: "the kernel's TCP and crypto/tls: net.Listen and tls.NewListener, with their defaults",
-			command: func(b *bench, _ string) ([]string, error) {
-				return []string{b.self, roleServer, b.pki.cert, b.pki.key}, nil
+			control: true,
+			command: func(b *bench, dir string) ([]string, error) {
+				return []string{b.self, roleServer, b.pki.cert, b.pki.key, filepath.Join(dir, controlSocket)}, nil
 			},
 			version: func(*bench) string { return runtime.Version() },
 		},
-		synscope("off", "synscope serve that traces nothing: --events none --control none", func(string) []string {
+		synscope("off", "synscope serve that traces nothing: --events none --control none", false, func(string) []string {
 			return []string{"--events", "none", "--control", "none"}
 		}),
-		synscope("json", "synscope serve that tells events as JSON lines, to a file, and keeps them for its control socket", jsonFlags),
-		synscope("pcap", "as json, and it captures all packets: --pcap, to a ring of four files of 64 MB", func(dir string) []string {
+		synscope("json", "synscope serve that tells events as JSON lines, to a file, and keeps them for its control socket", true, jsonFlags),
+		synscope("pcap", "as json, and it captures all packets: --pcap, to a ring of four files of 64 MB", true, func(dir string) []string {
 			return append(jsonFlags(dir), "--pcap", filepath.Join(dir, "capture.pcapng"), "--pcap-size", "67108864", "--pcap-files", "4")
 		}),
 		{
@@ -68,9 +70,9 @@ func contestants() []*contestant {
 // synscope returns a contestant that runs the binary with its defaults, and
 // flags for its outputs. All clients have one address, so that its limit of
 // connections from one is raised.
-func synscope(name, what string, flags func(dir string) []string) *contestant {
+func synscope(name, what string, control bool, flags func(dir string) []string) *contestant {
 	return &contestant{
-		name: name, what: what, tun: true, roots: filepath.Join("state", "ca.pem"),
+		name: name, what: what, tun: true, control: control, roots: filepath.Join("state", "ca.pem"),
 		command: func(b *bench, dir string) ([]string, error) {
 			config := filepath.Join(dir, "services.yaml")
 			text := fmt.Sprintf("services:\n"+
@@ -89,10 +91,14 @@ func synscope(name, what string, flags func(dir string) []string) *contestant {
 	}
 }
 
-const eventsFile = "events.jsonl" // in a server's folder
+// Files in a server's folder.
+const (
+	eventsFile    = "events.jsonl"
+	controlSocket = "control.sock"
+)
 
 func jsonFlags(dir string) []string {
-	return []string{"--events", filepath.Join(dir, eventsFile), "--control", filepath.Join(dir, "control.sock")}
+	return []string{"--events", filepath.Join(dir, eventsFile), "--control", filepath.Join(dir, controlSocket)}
 }
 
 func nginx(b *bench, dir string) ([]string, error) {

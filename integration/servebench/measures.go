@@ -31,12 +31,13 @@ const (
 type metric string
 
 const (
-	metricRate   metric = "rate"   // operations/s or MB/s
-	metricP50    metric = "p50"    // µs
-	metricP99    metric = "p99"    // µs
-	metricCPU    metric = "cpu"    // of both sides, µs an operation or s/GB
-	metricMemory metric = "memory" // KB a connection
-	metricFailed metric = "failed" // operations that failed, of those that ended
+	metricRate       metric = "rate"       // operations/s or MB/s
+	metricP50        metric = "p50"        // µs
+	metricP99        metric = "p99"        // µs
+	metricCPU        metric = "cpu"        // of both sides, µs an operation or s/GB
+	metricMemory     metric = "memory"     // KB a connection
+	metricGoroutines metric = "goroutines" // a connection
+	metricFailed     metric = "failed"     // operations that failed, of those that ended
 )
 
 // less says that less of it is better.
@@ -58,6 +59,8 @@ func (m metric) value(u unit, r result) float64 {
 		return (r.ClientCPU + r.ServerCPU) / r.Count * 1e9
 	case m == metricMemory && u == memory:
 		return r.Resident / r.Count / 1e3
+	case m == metricGoroutines && u == memory && r.Goroutines > 0:
+		return r.Goroutines / r.Count
 	case m == metricP50 && u == operations:
 		return r.P50
 	case m == metricP99 && u == operations:

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -36,6 +40,24 @@ func residentBytes(pid int) (int64, error) {
 	}
 	pages, err := strconv.ParseInt(fields[1], 10, 64)
 	return pages * int64(os.Getpagesize()), err
+}
+
+// goroutines asks at a control socket how many goroutines a process has.
+func goroutines(socket string) (float64, error) {
+	client := http.Client{Timeout: opTimeout, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}
+	resp, err := client.Get("http://synscope/v1/status")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var status struct{ Goroutines float64 }
+	err = json.NewDecoder(resp.Body).Decode(&status)
+	return status.Goroutines, err
 }
 
 // processTree returns a process and its children, theirs included.

@@ -65,4 +65,4 @@ func (r *row) values(m metric) []float64 {
 	return vs
 }
 
-var metrics = []metric{metricRate, metricP50, metricP99, metricCPU, metricMemory, metricFailed}
+var metrics = []metric{metricRate, metricP50, metricP99, metricCPU, metricMemory, metricGoroutines, metricFailed}

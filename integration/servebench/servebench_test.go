@@ -137,7 +137,7 @@ func exampleReport() *report {
 		"kernel": {{Count: 2e9, Seconds: 1, ClientCPU: 1, ServerCPU: 1}}, "json": {{Count: 9e9, Seconds: 2, ClientCPU: 2, ServerCPU: 2}},
 	})
 	add(measure{name: "idle, 100", what: memory, targets: []target{{contestant: "json", metric: metricMemory, bound: 25}}}, map[string][]result{
-		"kernel": {{Count: 100, Seconds: 1, Resident: 2e6}}, "json": {{Count: 100, Seconds: 1, Resident: 2.4e6}},
+		"kernel": {{Count: 100, Seconds: 1, Resident: 2e6}}, "json": {{Count: 100, Seconds: 1, Resident: 2.4e6, Goroutines: 208}},
 	})
 	failed := hs(900, 1, 900)
 	failed.Failed, failed.Failure = 2, "i/o timeout"

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"runtime"
 	"time"
 )
 
@@ -21,13 +23,24 @@ const (
 
 // runServer is the main program of the kernel's server: net.Listen and
 // crypto/tls with their defaults, and the services of package tlsbridge.
-func runServer(certFile, keyFile string) error {
+// At the control socket it tells, as synscope serve does, how many goroutines it
+// has.
+func runServer(certFile, keyFile, control string) error {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return err
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{cert}}
 	failed := make(chan error)
+	socket, err := net.Listen("unix", control)
+	if err != nil {
+		return err
+	}
+	go func() { // until the process ends
+		failed <- http.Serve(socket, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"goroutines": %d}`, runtime.NumGoroutine())
+		}))
+	}()
 	for _, l := range []struct {
 		port    int
 		tls     bool

@@ -128,6 +128,9 @@ func (b *bench) client(ctx context.Context, s *server, j job) (result, error) {
 	if j.Kind == "ready" {
 		j.Roots = ""
 	}
+	if s.control {
+		j.Control = filepath.Join(s.dir, controlSocket)
+	}
 	in, err := json.Marshal(j)
 	if err != nil {
 		return result{}, err

@@ -96,6 +96,9 @@ func (r *row) note() string {
 	if r.Rejected != "" {
 		notes = append(notes, strings.Join(strings.Fields(r.Rejected), " "))
 	}
+	if _, ok := r.Medians[metricGoroutines]; ok {
+		notes = append(notes, r.number(metricGoroutines)+" goroutines")
+	}
 	for _, what := range slices.Sorted(maps.Keys(r.Lost)) {
 		notes = append(notes, fmt.Sprintf("lost %d %s", r.Lost[what], what))
 	}

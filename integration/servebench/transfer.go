@@ -145,5 +145,11 @@ func (c *client) idle() (result, error) {
 		r.Resident += float64(n)
 	}
 	r.Count = float64(len(conns))
+	if c.Control != "" {
+		var err error
+		if r.Goroutines, err = goroutines(c.Control); err != nil {
+			return result{}, err
+		}
+	}
 	return r, nil
 }
