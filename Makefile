@@ -16,7 +16,10 @@ TEST_TOOLS = $(DEMO_TOOLS) nft:nftables ping:iputils-ping gnutls-cli:gnutls-bin 
              tshark:tshark dumpcap:wireshark-common \
              setpriv:util-linux gcc:gcc
 
-.PHONY: build demo run test check unit race integration fuzz fuzz-short bench install clean demo-tools test-tools
+# What the benchmark compares with. It does without those that are missing.
+BENCH_TOOLS = ip:iproute2 openssl:openssl nginx:nginx haproxy:haproxy
+
+.PHONY: build demo run test check unit race integration fuzz fuzz-short bench install clean demo-tools test-tools bench-tools
 
 build:
 	$(GO) build -trimpath -o bin/synscope ./cmd/synscope
@@ -56,8 +59,12 @@ fuzz:
 fuzz-short:
 	@GO="$(GO)" sh .ci/fuzz 1s
 
-# How fast captures are read, beside tshark: a few minutes, and 2 GB in TMPDIR.
-bench: test-tools build
+# How fast connections are served, beside the kernel, nginx, haproxy and openssl:
+# ten minutes as root, plotted in docs/bench.svg. Then how fast captures are read,
+# beside tshark: a few minutes, and 2 GB in TMPDIR. For a part, with its flags:
+# go run ./integration/servebench -help
+bench: test-tools bench-tools build
+	$(GO) run ./integration/servebench -synscope bin/synscope -json bin/bench.json -svg docs/bench.svg
 	$(GO) run ./integration/readbench -synscope bin/synscope
 
 install: build
@@ -73,3 +80,6 @@ demo-tools:
 
 test-tools:
 	@sh .ci/install $(TEST_TOOLS)
+
+bench-tools:
+	@sh .ci/install $(BENCH_TOOLS)

@@ -136,6 +136,9 @@ var rules = map[string]rule{
 	"integration/readbench": {
 		why: "it measures the binary that was built, from outside",
 	},
+	"integration/servebench": {
+		why: "it measures the binary that was built, from outside",
+	},
 	"integration": {
 		why: "it tests the binary that was built, from outside",
 	},

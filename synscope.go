@@ -71,12 +71,15 @@ type Config struct {
 	// Capture takes the packets. Nil means nobody. It is usually one of the
 	// Sinks as well, to comment on the packets.
 	Capture Capture
+	// Untraced has nothing observed: Sinks, KeyLog and Capture get nothing,
+	// and the mirror has only the addresses to show, as TLS.Story is nil.
+	Untraced bool
 }
 
 // A Scope is a running endpoint. Its methods may be called by several
 // goroutines.
 type Scope struct {
-	tracer *trace.Tracer
+	tracer *trace.Tracer // nil: untraced
 	stack  *stack.Stack
 	bridge *tlsbridge.Server
 
@@ -98,20 +101,18 @@ func Start(cfg Config) (*Scope, error) {
 	for _, sink := range cfg.Sinks {
 		tcfg.Sinks = append(tcfg.Sinks, sink)
 	}
-	s.tracer = trace.New(tcfg)
-	cfg.TLS.Observer = s.tracer
-	if cfg.TLS.Story == nil {
-		cfg.TLS.Story = story{s.tracer}
+	if !cfg.Untraced {
+		s.tracer = trace.New(tcfg)
+		cfg.Stack.Observer = s.tracer
 	}
 	var err error
-	if s.bridge, err = tlsbridge.New(cfg.TLS); err != nil {
+	if s.bridge, err = tlsbridge.New(s.traced(cfg.TLS)); err != nil {
 		cfg.Stack.Device.Close()
-		s.tracer.Close()
+		s.closeTracer()
 		return nil, err
 	}
-	cfg.Stack.Observer = s.tracer
 	if s.stack, err = stack.New(cfg.Stack); err != nil {
-		s.tracer.Close()
+		s.closeTracer()
 		return nil, err
 	}
 	s.serving.Add(1) // for bridge.Serve
@@ -120,6 +121,24 @@ func Start(cfg Config) (*Scope, error) {
 		s.bridge.Serve(listener{s.stack}) // ends when the stack stops accepting
 	}()
 	return s, nil
+}
+
+// traced has the tracer observe a TLS endpoint, and tell its mirror.
+func (s *Scope) traced(tls tlsbridge.Config) tlsbridge.Config {
+	if s.tracer == nil {
+		return tls
+	}
+	tls.Observer = s.tracer
+	if tls.Story == nil {
+		tls.Story = story{s.tracer}
+	}
+	return tls
+}
+
+func (s *Scope) closeTracer() {
+	if s.tracer != nil {
+		s.tracer.Close()
+	}
 }
 
 // A listener is a stack as the bridge sees it, which closes its listeners first
@@ -135,11 +154,7 @@ func (l listener) Close() error {
 // SYNs, and the TLS endpoint's configuration. Open connections go on as they
 // were.
 func (s *Scope) Reconfigure(policy func(client, server netip.AddrPort) stack.Verdict, tls tlsbridge.Config) error {
-	tls.Observer = s.tracer
-	if tls.Story == nil {
-		tls.Story = story{s.tracer}
-	}
-	if err := s.bridge.Reconfigure(tls); err != nil {
+	if err := s.bridge.Reconfigure(s.traced(tls)); err != nil {
 		return err
 	}
 	s.stack.SetPolicy(policy)
@@ -147,11 +162,18 @@ func (s *Scope) Reconfigure(policy func(client, server netip.AddrPort) stack.Ver
 }
 
 // DeviceChanged tells the sinks of a change of the interface.
-func (s *Scope) DeviceChanged(d event.Device) { s.tracer.Device(d) }
+func (s *Scope) DeviceChanged(d event.Device) {
+	if s.tracer != nil {
+		s.tracer.Device(d)
+	}
+}
 
 // Events returns the events so far of the newest connection of a flow, or nil
-// if there is none that is open.
+// if there is none that is open, or if it is not traced.
 func (s *Scope) Events(ctx context.Context, flow event.Flow) ([]*event.Event, error) {
+	if s.tracer == nil {
+		return nil, nil
+	}
 	if err := s.tracer.Sync(ctx); err != nil {
 		return nil, err
 	}
@@ -188,7 +210,7 @@ func (s *Scope) Shutdown(ctx context.Context) error {
 		s.serving.Wait()
 		s.closeErr = s.bridge.Shutdown(ctx)
 		s.stack.Close()
-		s.tracer.Close()
+		s.closeTracer()
 	})
 	return s.closeErr
 }

@@ -367,3 +367,28 @@ func TestShutdownAgain(t *testing.T) {
 		t.Error("Events of an endpoint that is closed")
 	}
 }
+
+// Untraced, the endpoint answers as ever, and nobody is told.
+func TestUntraced(t *testing.T) {
+	n := newNetwork(t, func(cfg *synscope.Config) { cfg.Untraced = true })
+	conn, flow := n.dialTLS()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := flow.Client.String(); !strings.Contains(string(answer), want) {
+		t.Errorf("the mirror does not show the client's address %s:\n%s", want, answer)
+	}
+	if es, err := n.scope.Events(t.Context(), flow); es != nil || err != nil {
+		t.Errorf("Events returns %d events, %v; want none", len(es), err)
+	}
+	if events := n.shutdown(); len(events) > 0 {
+		t.Errorf("%d events were told, the first: %v", len(events), events[0])
+	}
+	if len(n.log.labels) > 0 {
+		t.Errorf("the key log was told %v", n.log.labels)
+	}
+}

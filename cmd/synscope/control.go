@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -39,6 +40,7 @@ func (d *daemon) status(started time.Time) func() control.Status {
 	return func() control.Status {
 		now, n := s, d.scope.Stats()
 		now.Stack = control.StackStatus{Open: n.Open, Endpoints: n.Endpoints, Ports: n.Ports, WriteErrors: n.WriteErrors}
+		now.Goroutines = runtime.NumGoroutine()
 		return now
 	}
 }

@@ -21,7 +21,7 @@ import (
 
 // outputs are where the events and the secrets go.
 type outputs struct {
-	events *trace.Queue
+	events *trace.Queue // nil for none
 	writer *eventWriter // behind events
 	file   *os.File     // of events, nil if it is the standard output
 	keys   *keylog.Writer
@@ -36,8 +36,10 @@ func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outpu
 	}
 	o := &outputs{}
 	var w io.Writer
-	if w, o.file, err = openEvents(cfg.Output.Events, os.O_APPEND, stdout); err != nil {
-		return nil, err
+	if cfg.Output.Events != config.NoEvents {
+		if w, o.file, err = openEvents(cfg.Output.Events, os.O_APPEND, stdout); err != nil {
+			return nil, err
+		}
 	}
 	if path := cfg.Output.KeyLog; path != "" {
 		o.keys, err = keylog.Open(path, func(err error) { log.Error("key log stopped", "error", err) })
@@ -51,6 +53,9 @@ func openOutputs(cfg *config.Config, stdout io.Writer, log *slog.Logger) (*outpu
 			o.close()
 			return nil, err
 		}
+	}
+	if w == nil {
+		return o, nil
 	}
 	o.writer = newEventWriter(w, cfg.Output.Format, cfg.Output.Explain, match, func(err error) {
 		log.Error("events are no longer written", "error", err)
@@ -107,6 +112,9 @@ func (o *outputs) openCapture(cfg *config.Config, stdout io.Writer, log *slog.Lo
 // ordinal. It is called on the goroutine of a capture, which has packets only
 // after all outputs are open.
 func (o *outputs) tell(body event.Body) {
+	if o.events == nil {
+		return
+	}
 	o.events.Event(&event.Event{Time: time.Now(), View: event.Wire, Body: body})
 }
 
@@ -127,7 +135,10 @@ func (c packetSink) Packet(frame, conn uint64, p event.Packet) {
 }
 
 func (o *outputs) sinks() []synscope.Sink {
-	sinks := []synscope.Sink{o.events}
+	var sinks []synscope.Sink
+	if o.events != nil {
+		sinks = append(sinks, o.events)
+	}
 	if o.pcap != nil {
 		sinks = append(sinks, o.pcap)
 	}

@@ -189,11 +189,13 @@ func (d *daemon) start(e *endpoints) error {
 		d.control = control.NewServer(d.socket, control.Limits{Ended: d.cfg.Limits.History, Bytes: d.cfg.Limits.HistoryBytes})
 		sinks = append(sinks, d.control)
 	}
-	d.scope, err = synscope.Start(synscope.Config{
+	cfg := synscope.Config{
 		Stack: stackConfig(d.cfg, d.iface),
 		TLS:   d.bridgeConfig(d.cfg, e),
 		Sinks: sinks, KeyLog: d.outputs.keyLog(), Capture: d.outputs.capture(),
-	})
+	}
+	cfg.Untraced = len(cfg.Sinks) == 0 && cfg.KeyLog == nil && cfg.Capture == nil
+	d.scope, err = synscope.Start(cfg)
 	if err == nil && d.control != nil {
 		d.control.Serve(d.status(started))
 	}

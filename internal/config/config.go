@@ -42,9 +42,12 @@ type TUN struct {
 // NoControl is the Control of a Config without a control socket, as is "".
 const NoControl = "none"
 
+// NoEvents is the Output.Events of a Config that has no events written.
+const NoEvents = "none"
+
 // Output says where events and secrets go.
 type Output struct {
-	Events string `yaml:"events"` // a file, or "-" for the standard output
+	Events string `yaml:"events"` // a file, "-" for the standard output, or NoEvents
 	Format Format `yaml:"format"`
 	// Filter is an expression that events have to match, empty for all. It
 	// is compiled by who uses it: see docs/filter.md.

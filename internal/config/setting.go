@@ -45,7 +45,7 @@ var settings = []setting{
 		usage: "`PATH` of the Unix socket that ls, show and tail ask; none for no socket",
 		field: func(c *Config) any { return &c.Control }},
 	{key: "output.events", flag: "events", restart: true,
-		usage: "`FILE` to write events to; - is the standard output",
+		usage: "`FILE` to write events to; - is the standard output, none is nowhere",
 		field: func(c *Config) any { return &c.Output.Events }},
 	{key: "output.format", flag: "format", restart: true,
 		usage: "how events are written: `ladder|json`",

@@ -133,7 +133,7 @@ func (v *validator) paths() {
 	}
 	v.path("output.events", o.Events)
 	if o.Events == "" {
-		v.fail("output.events", "", "want a file, or - for the standard output")
+		v.fail("output.events", "", "want a file, - for the standard output, or none")
 	}
 	v.text("output.format", new(Format), string(o.Format))
 	v.path("output.keylog", o.KeyLog)

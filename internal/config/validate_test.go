@@ -46,7 +46,7 @@ func TestValidateErrors(t *testing.T) {
 			"f.yaml:1:19: limits.history: want 0 to 1000000, not -1\n" +
 				`f.yaml:1:38: limits.history_bytes: want 1048576 to 1099511627776, not 0`},
 		{"no events", "output:\n  events: \"\"\n",
-			`f.yaml:2:11: output.events: want a file, or - for the standard output`},
+			`f.yaml:2:11: output.events: want a file, - for the standard output, or none`},
 		{"key log to the standard output", "output: {events: e.json, keylog: \"-\"}\n",
 			`f.yaml:1:34: output.keylog: want a file: secrets are not written to the standard output`},
 		{"key log into the events", "output: {events: a, keylog: a}\n",

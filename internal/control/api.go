@@ -21,6 +21,8 @@ type Status struct {
 	Stack    StackStatus    `json:"stack"`
 	History  HistoryStatus  `json:"history"`
 	Readers  int            `json:"readers"` // requests at the moment, this one included
+
+	Goroutines int `json:"goroutines"` // of the process
 }
 
 // A StackStatus is what the stack holds.
