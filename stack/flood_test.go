@@ -1,10 +1,14 @@
 package stack
 
 import (
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"testing"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"synscope/event"
 	"synscope/stack/tcptrack"
@@ -153,4 +157,47 @@ func TestResetWithSYNCookie(t *testing.T) {
 	if got := h.accept().Flow(); got != next.flow {
 		t.Errorf("accepted is %v, want %v", got, next.flow)
 	}
+}
+
+// However many connections are made of SYN cookies, what the next client sends
+// at once is not lost.
+func TestManySYNCookies(t *testing.T) {
+	n := newNetwork(t, false, Config{})
+	always := tcpip.TCPAlwaysUseSynCookies(true)
+	n.must(n.stack.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &always))
+	var serving, clients sync.WaitGroup
+	serving.Go(func() {
+		for {
+			c, err := n.stack.Accept()
+			if err != nil {
+				return // closed below
+			}
+			serving.Go(func() {
+				defer c.Close()
+				io.Copy(c, c)
+			})
+		}
+	})
+	for range 16 {
+		clients.Go(func() {
+			for range 200 {
+				c := n.dial(server4)
+				c.Write([]byte("hello"))
+				if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+					t.Errorf("the echo of a client: %v", err)
+				}
+				c.Close()
+			}
+		})
+	}
+	clients.Wait()
+	stats := n.stack.stack.Stats()
+	if got := stats.TCP.ListenOverflowSynCookieRcvd.Value(); got != 16*200 {
+		t.Errorf("%d connections were made of SYN cookies, want all %d", got, 16*200)
+	}
+	if dropped := stats.DroppedPackets.Value(); dropped != 0 {
+		t.Errorf("%d packets were dropped", dropped)
+	}
+	n.stack.StopAccepting()
+	serving.Wait()
 }

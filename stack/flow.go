@@ -19,12 +19,13 @@ import (
 // A flow is what is kept of one endpoint of ours, from its SYN-ACK (from Accept
 // where that carried a SYN cookie) until it is CLOSED.
 type flow struct {
-	id    uint64
-	key   gstack.TransportEndpointID
-	ev    event.Flow
-	ep    *tcp.Endpoint
-	since time.Time
-	reset atomic.Bool // a RST came in for it while half-open
+	id     uint64
+	key    gstack.TransportEndpointID
+	ev     event.Flow
+	ep     *tcp.Endpoint
+	since  time.Time
+	cookie bool        // it was made of a SYN cookie
+	reset  atomic.Bool // a RST came in for it while half-open
 
 	// mu is a leaf lock: it is taken under the endpoint's lock, and nothing
 	// but the locks of flows, of limits and of the observer is taken under it.
@@ -93,17 +94,19 @@ func (t *flows) add(key gstack.TransportEndpointID, ep *tcp.Endpoint) *flow {
 		t.mu.Unlock()
 		return old
 	}
-	if stateOf(ep.EndpointState()) == event.StateClosed {
+	state := stateOf(ep.EndpointState())
+	if state == event.StateClosed {
 		t.mu.Unlock()
 		return nil
 	}
 	f := &flow{
-		id:    t.nextID.Add(1),
-		key:   key,
-		ev:    eventFlow(key),
-		ep:    ep,
-		since: time.Now(),
-		last:  event.StateListen,
+		id:     t.nextID.Add(1),
+		key:    key,
+		ev:     eventFlow(key),
+		ep:     ep,
+		since:  time.Now(),
+		cookie: state != event.StateSynReceived,
+		last:   event.StateListen,
 	}
 	t.byKey[key] = f
 	t.embryos[f] = struct{}{}

@@ -40,6 +40,26 @@ type listener struct {
 	entry   waiter.Entry
 	ready   atomic.Bool  // it is in listeners.readyC
 	lastSYN atomic.Int64 // Unix time in nanoseconds
+	cookies int64        // connections made of SYN cookies; owned by the acceptor
+}
+
+// cookieMemory is more than what a connection that was made of a SYN cookie sent
+// before it existed, in netstack's accounting, and maxCookieMemory the most that
+// is made up for.
+const (
+	cookieMemory    = 8 << 10
+	maxCookieMemory = 256 << 20
+)
+
+// tookCookie makes up for memory that netstack counts twice. What comes for such
+// a connection before it exists is queued for the listener, moved to the
+// connection, and given back by that alone. When the listener's receive buffer
+// seems full, which takes a few hundred connections, everything with payload is
+// dropped that comes before a connection exists: its client sends it again only
+// after a timeout, of 200 ms on Linux.
+func (l *listener) tookCookie() {
+	l.cookies++
+	l.ep.SocketOptions().SetReceiveBufferSize(tcp.DefaultReceiveBufferSize+min(l.cookies*cookieMemory, maxCookieMemory), false)
 }
 
 // listeners are the ports that are open now.

@@ -225,6 +225,9 @@ func (s *Stack) acceptFrom(l *listener) bool {
 		tep.Abort() // frees what was received
 		return true
 	}
+	if f.cookie {
+		l.tookCookie()
+	}
 	if reason := s.flows.accept(f, wq); reason != "" {
 		f.explain("abort: "+reason, false)
 		tep.Abort()
