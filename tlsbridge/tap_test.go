@@ -200,7 +200,7 @@ func TestTapErrors(t *testing.T) {
 	}{
 		{io.EOF, "server fin"},
 		{wrap(syscall.ECONNRESET), "server rst"},
-		{wrap(syscall.EPIPE), "server rst"},
+		{wrap(syscall.EPIPE), "server fin, server rst"},
 		{wrap(syscall.ETIMEDOUT), "client timeout"},
 		{os.ErrDeadlineExceeded, ""},
 		{net.ErrClosed, ""},

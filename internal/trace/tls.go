@@ -156,9 +156,6 @@ func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 		e := tlswire.Endpoint{Client: c.leg != nil && c.tls.ours, Error: c.tls.err, Accepts: c.tls.accepts}
 		f = cmp.Or(d.Diagnose(e), f)
 	}
-	if why, leg := c.upstreamFailed(); leg != 0 {
-		f.Code, f.Cause, f.Hint, f.Leg = why.code, why.cause, why.hint, leg
-	}
 	switch f.Code {
 	case event.CauseServerSilent:
 		f.Cause += c.seen.lost(event.Client) + c.upstreamWaits()
@@ -169,9 +166,9 @@ func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 			f.Hint += "; synscope ca --trust says how, for the authority of this endpoint"
 		}
 	}
-	if c.leg != nil {
-		c.leg.wrong = diagnosis{f.Code, f.Cause, f.Hint}
-	}
+	var why diagnosis
+	why, f.Leg = c.blamed(diagnosis{f.Code, f.Cause, f.Hint})
+	f.Code, f.Cause, f.Hint = why.code, why.cause, why.hint
 	c.emit(at, event.Wire, f.Side, f)
 }
 
@@ -197,6 +194,9 @@ func (c *conn) observeTLS(o *observation) {
 	case t.step != nil:
 		if t.step.Step == "sign" {
 			s.signing += t.step.Duration
+		}
+		if t.step.Step == "verify" && c.leg != nil {
+			c.leg.doubts = t.step.Error
 		}
 		if t.step.Step == "handshake" && !t.step.OK {
 			s.accepts, _ = strings.CutPrefix(t.step.Detail, "accepts ")
