@@ -128,7 +128,7 @@ func (s *Scope) traced(tls tlsbridge.Config) tlsbridge.Config {
 	if s.tracer == nil {
 		return tls
 	}
-	tls.Observer = s.tracer
+	tls.Observer = observer{s.tracer}
 	if tls.Story == nil {
 		tls.Story = story{s.tracer}
 	}
@@ -139,6 +139,13 @@ func (s *Scope) closeTracer() {
 	if s.tracer != nil {
 		s.tracer.Close()
 	}
+}
+
+// An observer is a tracer as the bridge sees it.
+type observer struct{ *trace.Tracer }
+
+func (o observer) Upstream(client event.Flow, dial event.Dial) tlsbridge.UpstreamObserver {
+	return o.Tracer.Upstream(client, dial)
 }
 
 // A listener is a stack as the bridge sees it, which closes its listeners first

@@ -34,6 +34,11 @@ type Observer interface {
 	// TLSEnd tells that the handshake is over, with the error of crypto/tls
 	// or nil. No further secret comes for this connection.
 	TLSEnd(flow event.Flow, err error)
+
+	// Upstream tells what came of dialling a destination for the connection
+	// of a client, and returns who is told of the leg. Where the dial failed
+	// nothing more is told of it.
+	Upstream(client event.Flow, dial event.Dial) UpstreamObserver
 }
 
 // A Story renders the timeline of a connection, as known so far, for the
@@ -123,9 +128,10 @@ func bounded(s string) string {
 	return s[:cut] + "…"
 }
 
-// A keyLog is the KeyLogWriter of one connection. crypto/tls writes one whole
-// line at a time: label, client random, secret (RFC 9850, section 2).
-type keyLog struct{ watch watch }
+// A keyLog is the KeyLogWriter of one connection: it is called with each secret.
+// crypto/tls writes one whole line at a time: label, client random, secret (RFC
+// 9850, section 2).
+type keyLog func(label string, random, secret []byte)
 
 func (k keyLog) Write(line []byte) (int, error) {
 	label, rest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
@@ -141,6 +147,6 @@ func (k keyLog) Write(line []byte) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("tlsbridge: key log line, secret: %w", err)
 	}
-	k.watch.secret(string(label), random, secret, false)
+	k(string(label), random, secret)
 	return len(line), nil
 }
