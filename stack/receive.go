@@ -124,10 +124,19 @@ func (s *Stack) exists(id gstack.TransportEndpointID) bool {
 	return state != event.StateTimeWait && state != event.StateClosed
 }
 
-// receiveSYN decides on the SYN of a new connection.
+// receiveSYN decides on the SYN of a new connection, or has it decided on.
 func (s *Stack) receiveSYN(in *inbound) bool {
+	if s.cfg.Decide != nil {
+		s.hold(in)
+		return false
+	}
+	return s.judge(in, s.policy(in.pkt.Src, in.pkt.Dst))
+}
+
+// judge carries out the verdict on a SYN, and reports whether netstack is to have
+// it.
+func (s *Stack) judge(in *inbound, verdict Verdict) bool {
 	p := &in.pkt
-	verdict := s.policy(p.Src, p.Dst)
 	if verdict == Accept && p.Dst.Port() == 0 {
 		verdict = Refuse // port 0 is reserved and never open
 	}
@@ -157,6 +166,8 @@ func (s *Stack) receiveSYN(in *inbound) bool {
 const maxHalfOpen = 8192
 
 func (s *Stack) boundHalfOpen() {
+	s.cookiesMu.Lock()
+	defer s.cookiesMu.Unlock()
 	n := s.flows.halfOpen.Load()
 	cookies := n >= maxHalfOpen || s.cookies && n > maxHalfOpen/2
 	if cookies == s.cookies {

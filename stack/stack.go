@@ -40,6 +40,11 @@ type Config struct {
 	// Policy decides on each SYN, on the device's read loop: it must not
 	// block. Nil accepts all.
 	Policy func(client, server netip.AddrPort) Verdict
+	// Decide takes the place of Policy where a verdict takes time. It is called
+	// on the device's read loop and must not block: it calls decided when it
+	// knows, from any goroutine, but not before it has returned. Until then the
+	// SYN is held, and one that the client sends again is dropped and told.
+	Decide func(client, server netip.AddrPort, decided func(Verdict))
 	// Observer is told everything. Nil means nobody.
 	Observer Observer
 
@@ -92,8 +97,11 @@ type Stack struct {
 	listeners listeners
 	limits    limits
 	sweep     sweeper
+	held      heldSYNs
 	icmpLimit rate // owned by the read loop
-	cookies   bool // SYN cookies are sent on all ports; owned by the read loop
+
+	cookiesMu sync.Mutex
+	cookies   bool // SYN cookies are sent on all ports
 
 	policyMu sync.RWMutex
 	policyFn func(client, server netip.AddrPort) Verdict
@@ -274,6 +282,7 @@ func (s *Stack) StopAccepting() {
 	s.stopOnce.Do(func() {
 		s.flows.ending.Store(true)
 		close(s.closing)
+		s.held.close()
 		s.acceptor.Wait()
 		s.listeners.closeAll()
 		for {

@@ -1,0 +1,84 @@
+package stack
+
+import (
+	"sync"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+
+	"synscope/event"
+)
+
+// maxHeldSYNs bounds the SYNs whose verdict is awaited. One beyond is dropped and
+// told: the client sends it again.
+const maxHeldSYNs = 1024
+
+// heldSYNs are the SYNs whose verdict is awaited, by the flow that they begin.
+type heldSYNs struct {
+	// mu is held while a verdict is carried out, so that none is after close.
+	mu     sync.Mutex
+	byFlow map[event.Flow]*inbound
+	closed bool
+}
+
+func (h *heldSYNs) close() {
+	h.mu.Lock()
+	h.closed = true
+	h.byFlow = nil
+	h.mu.Unlock()
+}
+
+// hold keeps a SYN until Config.Decide has decided on it. It runs on the read
+// loop.
+func (s *Stack) hold(in *inbound) {
+	flow := event.Flow{Client: in.pkt.Src, Server: in.pkt.Dst}
+	if reason := s.held.add(flow, in); reason != "" {
+		s.drop(in, reason, false)
+		return
+	}
+	s.cfg.Decide(flow.Client, flow.Server, func(v Verdict) { s.decided(flow, v) })
+}
+
+// add keeps a copy of a SYN, or returns why not.
+func (h *heldSYNs) add(flow event.Flow, in *inbound) (refused string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return "shutting down"
+	case h.byFlow[flow] != nil:
+		return "one before it is held"
+	case len(h.byFlow) >= maxHeldSYNs:
+		return "too many SYNs are held"
+	}
+	if h.byFlow == nil {
+		h.byFlow = make(map[event.Flow]*inbound)
+	}
+	h.byFlow[flow] = in.clone()
+	return ""
+}
+
+// clone returns a copy that outlives the read loop's buffers.
+func (in *inbound) clone() *inbound {
+	var b []byte
+	for _, v := range in.Views {
+		b = append(b, v...)
+	}
+	c := &inbound{Packet: in.Packet, verified: in.verified, frame: in.frame}
+	c.Views = append(c.views[:0], b)
+	c.pkt.Parse(b) // as it was parsed before
+	return c
+}
+
+// decided carries out the verdict on a held SYN.
+func (s *Stack) decided(flow event.Flow, v Verdict) {
+	s.held.mu.Lock()
+	defer s.held.mu.Unlock()
+	in := s.held.byFlow[flow]
+	if in == nil {
+		return // decided before, or the stack is closed
+	}
+	delete(s.held.byFlow, flow)
+	if s.judge(in, v) {
+		s.link.deliver(flow.Server.Addr().Is4(), buffer.MakeWithData(in.Views[0]))
+	}
+}
