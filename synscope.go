@@ -99,7 +99,7 @@ func Start(cfg Config) (*Scope, error) {
 		tcfg.Sinks = append(tcfg.Sinks, sink)
 	}
 	s.tracer = trace.New(tcfg)
-	cfg.TLS.Observer = s.tracer
+	cfg.TLS.Observer = observer{s.tracer}
 	if cfg.TLS.Story == nil {
 		cfg.TLS.Story = story{s.tracer}
 	}
@@ -122,6 +122,13 @@ func Start(cfg Config) (*Scope, error) {
 	return s, nil
 }
 
+// An observer is a tracer as the bridge sees it.
+type observer struct{ *trace.Tracer }
+
+func (o observer) Upstream(client event.Flow, dial event.Dial) tlsbridge.UpstreamObserver {
+	return o.Tracer.Upstream(client, dial)
+}
+
 // A listener is a stack as the bridge sees it, which closes its listeners first
 // of all: open connections must outlive that.
 type listener struct{ *stack.Stack }
@@ -135,7 +142,7 @@ func (l listener) Close() error {
 // SYNs, and the TLS endpoint's configuration. Open connections go on as they
 // were.
 func (s *Scope) Reconfigure(policy func(client, server netip.AddrPort) stack.Verdict, tls tlsbridge.Config) error {
-	tls.Observer = s.tracer
+	tls.Observer = observer{s.tracer}
 	if tls.Story == nil {
 		tls.Story = story{s.tracer}
 	}

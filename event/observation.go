@@ -57,3 +57,31 @@ type PacketDrop struct {
 	// of it.
 	Final bool
 }
+
+// A Dial is what came of dialling a destination for the connection of a client:
+// a TCP connection of the kernel's, of which no packet is seen.
+type Dial struct {
+	Time     time.Time // when it began
+	Duration time.Duration
+	// Flow is from our address to the destination. Client is the zero
+	// AddrPort where the dial failed.
+	Flow Flow
+	// Name is the host name that the destination was found by, or "".
+	Name string
+	Err  error // as net.Dialer gives it; nil if the connection was made
+}
+
+// A TransportInfo is what the kernel counted of a TCP connection until it was
+// closed (struct tcp_info). The zero value says that it was not asked.
+type TransportInfo struct {
+	State       State         // just before it was closed
+	RTT         time.Duration // smoothed (RFC 6298)
+	MinRTT      time.Duration // the shortest one lately
+	SegmentsOut uint64
+	SegmentsIn  uint64
+	Retransmits uint64 // segments that the kernel sent again
+	// BytesAcked are those of ours that arrived, BytesReceived those of the
+	// destination that came, in order.
+	BytesAcked    uint64
+	BytesReceived uint64
+}

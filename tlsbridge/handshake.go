@@ -104,7 +104,7 @@ func (h *handshake) newConfig() *tls.Config {
 		c.NextProtos = s.ALPN()
 	}
 	if watch.to != nil {
-		c.KeyLogWriter = keyLog{watch}
+		c.KeyLogWriter = keyLog(func(label string, random, secret []byte) { watch.secret(label, random, secret, false) })
 	}
 	c.SetSessionTicketKeys(h.conn.config.TicketKeys)
 	return c

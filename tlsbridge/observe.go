@@ -33,6 +33,11 @@ type Observer interface {
 	// TLSEnd tells that the handshake is over, with the error of crypto/tls
 	// or nil. No further secret comes for this connection.
 	TLSEnd(flow event.Flow, err error)
+
+	// Upstream tells what came of dialling a destination for the connection
+	// of a client, and returns who is told of the leg. Where the dial failed
+	// nothing more is told of it.
+	Upstream(client event.Flow, dial event.Dial) UpstreamObserver
 }
 
 // A Story renders the timeline of a connection, as known so far, for the
@@ -122,9 +127,10 @@ func bounded(s string) string {
 	return s[:cut] + "…"
 }
 
-// A keyLog is the KeyLogWriter of one connection. crypto/tls writes one whole
-// line at a time: label, client random, secret (RFC 9850, section 2).
-type keyLog struct{ watch watch }
+// A keyLog is the KeyLogWriter of one connection: it is called with each secret.
+// crypto/tls writes one whole line at a time: label, client random, secret (RFC
+// 9850, section 2).
+type keyLog func(label string, random, secret []byte)
 
 func (k keyLog) Write(line []byte) (int, error) {
 	f := bytes.Fields(line)
@@ -139,6 +145,6 @@ func (k keyLog) Write(line []byte) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("tlsbridge: key log line, secret: %w", err)
 	}
-	k.watch.secret(string(f[0]), random, secret, false)
+	k(string(f[0]), random, secret)
 	return len(line), nil
 }

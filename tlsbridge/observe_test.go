@@ -1,6 +1,8 @@
 package tlsbridge
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -27,14 +29,16 @@ func TestQuotesAreBounded(t *testing.T) {
 }
 
 func TestKeyLogLines(t *testing.T) {
-	r := new(recorder)
-	k := keyLog{watch{to: r}}
+	var got []string
+	k := keyLog(func(label string, random, secret []byte) {
+		got = append(got, fmt.Sprintf("%s %x %x", label, random, secret))
+	})
 	line := "CLIENT_RANDOM 0a0b 0c\n"
 	if n, err := k.Write([]byte(line)); n != len(line) || err != nil {
 		t.Errorf("Write = %d, %v", n, err)
 	}
-	if want := (secret{"CLIENT_RANDOM", "0a0b", "0c", false}); len(r.secrets) != 1 || r.secrets[0] != want {
-		t.Errorf("secrets %+v, want %+v", r.secrets, want)
+	if want := []string{"CLIENT_RANDOM 0a0b 0c"}; !slices.Equal(got, want) {
+		t.Errorf("secrets %q, want %q", got, want)
 	}
 	for _, bad := range []string{"", "CLIENT_RANDOM 00\n", "CLIENT_RANDOM 0 00\n", "CLIENT_RANDOM 00 zz\n"} {
 		if _, err := k.Write([]byte(bad)); err == nil {

@@ -85,6 +85,8 @@ func (r *recorder) TLSEnd(_ event.Flow, err error) {
 	r.ends = append(r.ends, err)
 }
 
+func (r *recorder) Upstream(event.Flow, event.Dial) UpstreamObserver { return nobody{} }
+
 func (r *recorder) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
