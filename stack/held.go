@@ -20,11 +20,16 @@ type heldSYNs struct {
 	closed bool
 }
 
-func (h *heldSYNs) close() {
-	h.mu.Lock()
-	h.closed = true
-	h.byFlow = nil
-	h.mu.Unlock()
+// closeHeld gives up the SYNs that are held, and tells of each that it will not
+// be answered.
+func (s *Stack) closeHeld() {
+	s.held.mu.Lock()
+	defer s.held.mu.Unlock()
+	s.held.closed = true
+	for _, in := range s.held.byFlow {
+		s.drop(in, "nothing came of it so far", true)
+	}
+	s.held.byFlow = nil
 }
 
 // hold keeps a SYN until Config.Decide has decided on it. It runs on the read
@@ -35,7 +40,7 @@ func (s *Stack) hold(in *inbound) {
 		s.drop(in, reason, false)
 		return
 	}
-	s.cfg.Decide(flow.Client, flow.Server, func(v Verdict) { s.decided(flow, v) })
+	s.cfg.Decide(flow.Client, flow.Server, func(v Verdict, why string) { s.decided(flow, v, why) })
 }
 
 // add keeps a copy of a SYN, or returns why not.
@@ -70,7 +75,7 @@ func (in *inbound) clone() *inbound {
 }
 
 // decided carries out the verdict on a held SYN.
-func (s *Stack) decided(flow event.Flow, v Verdict) {
+func (s *Stack) decided(flow event.Flow, v Verdict, why string) {
 	s.held.mu.Lock()
 	defer s.held.mu.Unlock()
 	in := s.held.byFlow[flow]
@@ -78,7 +83,7 @@ func (s *Stack) decided(flow event.Flow, v Verdict) {
 		return // decided before, or the stack is closed
 	}
 	delete(s.held.byFlow, flow)
-	if s.judge(in, v) {
+	if s.judge(in, v, why) {
 		s.link.deliver(flow.Server.Addr().Is4(), buffer.MakeWithData(in.Views[0]))
 	}
 }

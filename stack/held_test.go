@@ -10,12 +10,12 @@ import (
 // A question is one that Config.Decide was asked.
 type question struct {
 	flow    event.Flow
-	decided func(Verdict)
+	decided func(Verdict, string)
 }
 
-func newDecider() (chan question, func(client, server netip.AddrPort, decided func(Verdict))) {
+func newDecider() (chan question, func(client, server netip.AddrPort, decided func(Verdict, string))) {
 	asked := make(chan question, maxHeldSYNs+1)
-	return asked, func(client, server netip.AddrPort, decided func(Verdict)) {
+	return asked, func(client, server netip.AddrPort, decided func(Verdict, string)) {
 		asked <- question{event.Flow{Client: client, Server: server}, decided}
 	}
 }
@@ -42,11 +42,11 @@ func TestHeldSYN(t *testing.T) {
 			}
 			h.fence()
 
-			q.decided(Accept)
+			q.decided(Accept, "")
 			c.want(synAck, "")
 			c.send(ack, "")
 			h.accept().Close()
-			q.decided(Refuse) // too late to mean anything
+			q.decided(Refuse, "") // too late to mean anything
 			if len(asked) != 0 {
 				t.Error("asked again")
 			}
@@ -59,15 +59,15 @@ func TestHeldSYNIsRefused(t *testing.T) {
 	h := newRawHost(t, Config{Decide: decide})
 	c := h.conn(client4, server4)
 	c.send(syn, "")
-	(<-asked).decided(Refuse)
+	(<-asked).decided(Refuse, "")
 	if p := c.read(); p.Flags != rstAck || p.Ack != c.snd {
 		t.Errorf("the answer is [%v] ack %d", p.Flags, p.Ack)
 	}
 	// The next try is asked for anew.
 	c.snd--
 	c.send(syn, "")
-	(<-asked).decided(Silence)
-	if d := h.rec.wantDrop("silence by policy"); !d.Final || d.Flow != c.flow {
+	(<-asked).decided(Silence, "of the destination")
+	if d := h.rec.wantDrop("silence of the destination"); !d.Final || d.Flow != c.flow {
 		t.Errorf("told is %+v", d)
 	}
 	if n := h.stack.Stats(); n != (Stats{}) {
@@ -86,5 +86,28 @@ func TestHeldSYNsAreBounded(t *testing.T) {
 		t.Errorf("asked for %d", n)
 	}
 	h.stack.Close()
-	(<-asked).decided(Accept) // does nothing
+	(<-asked).decided(Accept, "") // does nothing
+}
+
+// A destination without a way to it is answered for as a router would.
+func TestHeldSYNIsUnreachable(t *testing.T) {
+	for family, flow := range endpointPairs {
+		for verdict, code := range map[Verdict][2]uint8{NetUnreachable: {0, 0}, HostUnreachable: {1, 3}} { // RFC 792; RFC 4443, section 3.1
+			asked, decide := newDecider()
+			h := newRawHost(t, Config{Decide: decide})
+			h.conn(flow.Client, flow.Server).send(syn, "")
+			(<-asked).decided(verdict, "by the network")
+			icmp := checkICMP(t, h.next(), flow.Server.Addr(), flow.Client.Addr())
+			want, told := [2]uint8{3, code[0]}, map[Verdict]string{NetUnreachable: "icmp net unreachable", HostUnreachable: "icmp host unreachable"}[verdict]
+			if flow.Server.Addr().Is6() {
+				want, told = [2]uint8{1, code[1]}, map[Verdict]string{NetUnreachable: "icmp no route to destination", HostUnreachable: "icmp address unreachable"}[verdict]
+			}
+			if [2]uint8(icmp) != want {
+				t.Errorf("%s: type and code %d, want %d", family, icmp[:2], want)
+			}
+			if d := h.rec.wantDrop(told + " by the network"); !d.Final {
+				t.Errorf("told is %+v", d)
+			}
+		}
+	}
 }

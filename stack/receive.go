@@ -130,12 +130,12 @@ func (s *Stack) receiveSYN(in *inbound) bool {
 		s.hold(in)
 		return false
 	}
-	return s.judge(in, s.policy(in.pkt.Src, in.pkt.Dst))
+	return s.judge(in, s.policy(in.pkt.Src, in.pkt.Dst), "by policy")
 }
 
 // judge carries out the verdict on a SYN, and reports whether netstack is to have
 // it.
-func (s *Stack) judge(in *inbound, verdict Verdict) bool {
+func (s *Stack) judge(in *inbound, verdict Verdict, why string) bool {
 	p := &in.pkt
 	if verdict == Accept && p.Dst.Port() == 0 {
 		verdict = Refuse // port 0 is reserved and never open
@@ -145,7 +145,17 @@ func (s *Stack) judge(in *inbound, verdict Verdict) bool {
 		s.link.write(resetFor(p))
 		return false
 	case Silence:
-		s.drop(in, "silence by policy", true)
+		s.drop(in, "silence "+why, true)
+		return false
+	case NetUnreachable, HostUnreachable:
+		how := unreachableNet
+		if verdict == HostUnreachable {
+			how = unreachableHost
+		}
+		if b := icmpUnreachable(in.Views, p, how); b != nil {
+			s.link.write(b)
+		}
+		s.drop(in, how.name(p.Src.Addr().Is4())+" "+why, true)
 		return false
 	}
 	if reason := s.limits.full(p.Src.Addr()); reason != "" {

@@ -25,9 +25,11 @@ const nicID tcpip.NICID = 1
 type Verdict int
 
 const (
-	Accept  Verdict = iota // complete the handshake
-	Refuse                 // answer with RST, as a closed port does
-	Silence                // do not answer, as a firewall does
+	Accept          Verdict = iota // complete the handshake
+	Refuse                         // answer with RST, as a closed port does
+	Silence                        // do not answer, as a firewall does
+	NetUnreachable                 // answer with ICMP, as a router without a route does
+	HostUnreachable                // answer with ICMP, as a router that finds no such host does
 )
 
 // Config says how a Stack is to behave. Device and Prefixes are required; the
@@ -43,8 +45,9 @@ type Config struct {
 	// Decide takes the place of Policy where a verdict takes time. It is called
 	// on the device's read loop and must not block: it calls decided when it
 	// knows, from any goroutine, but not before it has returned. Until then the
-	// SYN is held, and one that the client sends again is dropped and told.
-	Decide func(client, server netip.AddrPort, decided func(Verdict))
+	// SYN is held, and one that the client sends again is dropped and told. Why
+	// says for the observer why a SYN is not accepted.
+	Decide func(client, server netip.AddrPort, decided func(v Verdict, why string))
 	// Observer is told everything. Nil means nobody.
 	Observer Observer
 
@@ -282,7 +285,7 @@ func (s *Stack) StopAccepting() {
 	s.stopOnce.Do(func() {
 		s.flows.ending.Store(true)
 		close(s.closing)
-		s.held.close()
+		s.closeHeld()
 		s.acceptor.Wait()
 		s.listeners.closeAll()
 		for {
