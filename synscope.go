@@ -61,6 +61,9 @@ type Config struct {
 	// TLS configures the TLS endpoint and the services. Its Observer and, if
 	// it is nil, its Story are set by Start.
 	TLS tlsbridge.Config
+	// World has connections go to their real destinations. Nil: TLS answers
+	// them all.
+	World *World
 	// Name returns the host name that the address of a server was given for,
 	// or "". It must not block. Nil means that there are none.
 	Name func(netip.Addr) string
@@ -79,6 +82,7 @@ type Scope struct {
 	tracer *trace.Tracer
 	stack  *stack.Stack
 	bridge *tlsbridge.Server
+	world  *crossing // nil: none
 
 	serving   sync.WaitGroup // bridge.Serve
 	closeOnce sync.Once
@@ -102,6 +106,10 @@ func Start(cfg Config) (*Scope, error) {
 	cfg.TLS.Observer = observer{s.tracer}
 	if cfg.TLS.Story == nil {
 		cfg.TLS.Story = story{s.tracer}
+	}
+	if cfg.World != nil {
+		s.world = newCrossing(*cfg.World, cfg.Name, s.tracer)
+		cfg.Stack.Decide, cfg.TLS.Destination = s.world.decide, s.world.destination
 	}
 	var err error
 	if s.bridge, err = tlsbridge.New(cfg.TLS); err != nil {
@@ -143,6 +151,9 @@ func (l listener) Close() error {
 // were.
 func (s *Scope) Reconfigure(policy func(client, server netip.AddrPort) stack.Verdict, tls tlsbridge.Config) error {
 	tls.Observer = observer{s.tracer}
+	if s.world != nil {
+		tls.Destination = s.world.destination
+	}
 	if tls.Story == nil {
 		tls.Story = story{s.tracer}
 	}
@@ -191,6 +202,9 @@ func (s *Scope) Err() error { return s.stack.Err() }
 // get the last events. It waits for all that Start started. It is idempotent.
 func (s *Scope) Shutdown(ctx context.Context) error {
 	s.closeOnce.Do(func() {
+		if s.world != nil {
+			s.world.dialer.Close()
+		}
 		s.stack.StopAccepting()
 		s.serving.Wait()
 		s.closeErr = s.bridge.Shutdown(ctx)

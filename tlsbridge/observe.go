@@ -56,6 +56,7 @@ const (
 	stepHandshake   = "handshake"
 	stepPlain       = "plain"
 	stepClose       = "close"
+	stepPass        = "pass"
 )
 
 // maxDetail bounds, in bytes, what a step quotes from the client: names and

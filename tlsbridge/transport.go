@@ -24,6 +24,10 @@ type transport struct {
 	head    []byte // the first bytes received, until the service begins
 	unread  []byte // those of them not yet given to Read
 	keeping bool   // Read adds to head
+	keepMax int    // how much of it
+	cut     bool   // there was more
+
+	muted bool // what is written goes nowhere; owned by the goroutine that writes
 
 	moved atomic.Int64 // when a byte last moved; nanoseconds since epoch
 	fresh atomic.Bool  // the service waits for the first words of the client
@@ -66,7 +70,7 @@ const (
 )
 
 func newTransport(raw net.Conn) *transport {
-	t := &transport{raw: raw, over: make(chan struct{})}
+	t := &transport{raw: raw, keepMax: maxHead, over: make(chan struct{})}
 	t.touch()
 	return t
 }
@@ -133,10 +137,25 @@ func (t *transport) Read(b []byte) (int, error) {
 
 // keep adds to the head what there is room for.
 func (t *transport) keep(b []byte) {
-	t.head = append(t.head, b[:min(maxHead-len(t.head), len(b))]...)
+	n := min(t.keepMax-len(t.head), len(b))
+	t.head = append(t.head, b[:n]...)
+	t.cut = t.cut || n < len(b)
+}
+
+// forget gives up the head: it was not for others to read.
+func (t *transport) forget() {
+	t.head, t.keeping, t.muted = nil, false, false
+}
+
+// rewind has the head be read again, and forgets it.
+func (t *transport) rewind() {
+	t.unread, t.head, t.keeping = t.head, nil, false
 }
 
 func (t *transport) Write(b []byte) (int, error) {
+	if t.muted {
+		return len(b), nil
+	}
 	t.touch() // else the close_notify of an idle connection would be too late
 	sent := 0
 	for {

@@ -1,0 +1,239 @@
+package outside
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"synscope/event"
+)
+
+const (
+	// maxDials bounds the dials that are under way and the connections that are
+	// kept, together. Each is a descriptor and a goroutine.
+	maxDials = 1024
+
+	// DefaultTimeout is a little more than Linux sends SYNs for, 127 s, so that
+	// it is the kernel that gives up.
+	DefaultTimeout = 150 * time.Second
+	// DefaultKeep is a little more than what a client may take to acknowledge
+	// a SYN-ACK.
+	DefaultKeep = 30 * time.Second
+)
+
+// A Dialer dials destinations. Its fields must not be changed once it is in use;
+// its methods may be called by several goroutines.
+type Dialer struct {
+	// Dialled is told what came of each dial, on a goroutine of its own. Conn
+	// is nil if d.Err is not; what Dialled returns is kept in its place. Nil:
+	// nobody is told.
+	Dialled func(client event.Flow, d event.Dial, conn net.Conn) net.Conn
+	// Name returns the name that an address was found by, or "". Nil: none.
+	Name func(netip.Addr) string
+	// Loopback has addresses lead to those of this host's loopback, which are
+	// not reached otherwise.
+	Loopback map[netip.Addr]netip.Addr
+	// Timeout bounds a dial, and Keep the time that a connection is kept. Zero
+	// is DefaultTimeout and DefaultKeep.
+	Timeout, Keep time.Duration
+
+	dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error) // nil: the kernel's; for tests
+
+	mu     sync.Mutex // guards the fields below
+	dials  map[event.Flow]*dial
+	closed bool
+	under  sync.WaitGroup // the goroutines of dials under way
+}
+
+// A dial is one under way or, with a conn, one whose connection is kept.
+type dial struct {
+	cancel context.CancelFunc
+	conn   net.Conn
+	expiry *time.Timer // closes conn
+}
+
+// ErrLoopback is the error of a dial to the loopback of this host.
+var ErrLoopback = errors.New("the loopback of the host is not to be reached")
+
+// ErrGivenUp is the error of a dial that nobody waits for any more.
+var ErrGivenUp = errors.New("no answer so far")
+
+// ErrTooMany is the error of a dial for which there is no room.
+var ErrTooMany = errors.New("too many destinations are being dialled")
+
+// Dial dials the server of a client's flow, and calls done with what came of it,
+// on another goroutine. After Close, done is not called.
+func (d *Dialer) Dial(client event.Flow, done func(Result, error)) {
+	ctx, cancel := context.WithTimeout(context.Background(), orDefault(d.Timeout, DefaultTimeout))
+	this := &dial{cancel: cancel}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		cancel()
+		return
+	}
+	full := len(d.dials) >= maxDials
+	if !full {
+		d.replace(client, this)
+	}
+	d.under.Go(func() {
+		defer cancel()
+		start := time.Now()
+		var conn net.Conn
+		err := ErrTooMany
+		if !full {
+			conn, err = d.connect(ctx, client.Server)
+		}
+		if errors.Is(ctx.Err(), context.Canceled) && conn == nil {
+			err = ErrGivenUp
+		}
+		conn = d.tell(client, start, conn, err)
+		if d.keep(client, this, conn) && err != ErrGivenUp {
+			done(resultOf(err), err)
+		}
+	})
+}
+
+// replace notes a dial. One before it, of a connection that came to nothing, is
+// over. The lock is held.
+func (d *Dialer) replace(client event.Flow, this *dial) {
+	if d.dials == nil {
+		d.dials = make(map[event.Flow]*dial)
+	}
+	if old := d.dials[client]; old != nil {
+		old.end()
+	}
+	d.dials[client] = this
+}
+
+func (d *Dialer) connect(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	if a, ok := d.Loopback[to.Addr()]; ok {
+		to = netip.AddrPortFrom(a, to.Port())
+	} else if a := to.Addr().Unmap(); a.IsLoopback() || a.IsUnspecified() {
+		return nil, ErrLoopback
+	}
+	if d.dial != nil {
+		return d.dial(ctx, to)
+	}
+	nd := net.Dialer{KeepAlive: -1} // the client has its own, or none
+	return nd.DialContext(ctx, "tcp", to.String())
+}
+
+func (d *Dialer) tell(client event.Flow, start time.Time, conn net.Conn, err error) net.Conn {
+	if d.Dialled == nil {
+		return conn
+	}
+	told := event.Dial{Time: start, Duration: time.Since(start), Flow: event.Flow{Server: client.Server}, Err: err}
+	if conn != nil {
+		if local, ok := conn.LocalAddr().(*net.TCPAddr); ok {
+			ap := local.AddrPort()
+			told.Flow.Client = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+		}
+	}
+	if d.Name != nil {
+		told.Name = d.Name(client.Server.Addr())
+	}
+	return d.Dialled(client, told, conn)
+}
+
+// keep keeps the connection that was made until it is claimed. It reports false
+// if nobody waits for the result.
+func (d *Dialer) keep(client event.Flow, this *dial, conn net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	current := d.dials[client] == this
+	if conn == nil || !current || d.closed {
+		if current {
+			delete(d.dials, client)
+		}
+		if conn != nil {
+			conn.Close()
+		}
+		return !d.closed && (current || conn == nil)
+	}
+	this.conn = conn
+	this.expiry = time.AfterFunc(orDefault(d.Keep, DefaultKeep), func() { d.expire(client, this) })
+	return true
+}
+
+func (d *Dialer) expire(client event.Flow, this *dial) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dials[client] == this {
+		delete(d.dials, client)
+		this.end()
+	}
+}
+
+// Claim returns the connection that was made for a client's, which is the
+// caller's from then on; nil if there is none.
+func (d *Dialer) Claim(client event.Flow) net.Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	this := d.dials[client]
+	if this == nil || this.conn == nil {
+		return nil
+	}
+	delete(d.dials, client)
+	this.expiry.Stop()
+	return this.conn
+}
+
+// Close cancels the dials under way, closes the connections that are kept, and
+// waits for all that Dial started.
+func (d *Dialer) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	for _, this := range d.dials {
+		this.end()
+	}
+	d.dials = nil
+	d.mu.Unlock()
+	d.under.Wait()
+	return nil
+}
+
+// end gives a dial up. The lock is held.
+func (this *dial) end() {
+	this.cancel()
+	if this.conn != nil {
+		this.expiry.Stop()
+		this.conn.Close()
+	}
+}
+
+func orDefault(v, deflt time.Duration) time.Duration {
+	if v == 0 {
+		return deflt
+	}
+	return v
+}
+
+// A Result is how a destination answered, as the client is to meet it.
+type Result int
+
+const (
+	Connected       Result = iota
+	Refused                // it sent a RST
+	Silent                 // nothing came, or nothing that the client could see
+	NetUnreachable         // there is no route to it
+	HostUnreachable        // there is, but not to the host
+)
+
+func resultOf(err error) Result {
+	switch {
+	case err == nil:
+		return Connected
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, ErrLoopback):
+		return Refused
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EAFNOSUPPORT), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return NetUnreachable
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return HostUnreachable
+	}
+	return Silent
+}

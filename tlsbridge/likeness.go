@@ -1,0 +1,175 @@
+package tlsbridge
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A standing is what a client is to make of the issuer of a certificate.
+type standing uint8
+
+const (
+	trusted    standing = iota // an authority that it trusts
+	selfSigned                 // the certificate itself
+	stranger                   // an authority that it does not know
+)
+
+// A judgement is what is wrong with a certificate, as far as it is not to be seen
+// from it: its names, its own validity and its purpose are for the client to
+// judge.
+type judgement struct {
+	standing standing
+	// until is when an authority of it expired, zero if none did.
+	until time.Time
+}
+
+// judge judges a certificate. The options have no name in them.
+func judge(leaf *x509.Certificate, opts x509.VerifyOptions) judgement {
+	opts.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
+	_, err := leaf.Verify(opts)
+	var invalid x509.CertificateInvalidError
+	var j judgement
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		if invalid.Cert != nil && !invalid.Cert.Equal(leaf) && time.Now().After(invalid.Cert.NotAfter) {
+			j.until = invalid.Cert.NotAfter
+		}
+		opts.CurrentTime = leaf.NotAfter
+		if time.Now().Before(leaf.NotBefore) {
+			opts.CurrentTime = leaf.NotBefore
+		}
+		if !j.until.IsZero() {
+			opts.CurrentTime = j.until
+		}
+		_, err = leaf.Verify(opts)
+	}
+	switch {
+	case err == nil:
+	case bytes.Equal(leaf.RawIssuer, leaf.RawSubject) && leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil:
+		j.standing = selfSigned
+	default:
+		j.standing = stranger
+	}
+	return j
+}
+
+// imitate returns a certificate that a client thinks of what it would think of
+// the real one, which is the first of a chain: with the same subject, names,
+// validity and purposes, and a key of the same kind, issued as judged. Its key is
+// not to be changed.
+func (a *Authority) imitate(chain []*x509.Certificate, j judgement) (*tls.Certificate, error) {
+	real := chain[0]
+	id := leafID{real: sha256.Sum256(real.Raw), judged: j, sent: len(chain)}
+	if cert := a.leaves.get(id); cert != nil {
+		copied := *cert
+		return &copied, nil
+	}
+	cert, err := a.mintLikeness(chain, j)
+	if err != nil {
+		return nil, fmt.Errorf("tlsbridge: imitating the certificate of %q: %w", bounded(real.Subject.String()), err)
+	}
+	a.leaves.put(id, cert)
+	copied := *cert
+	return &copied, nil
+}
+
+func (a *Authority) mintLikeness(chain []*x509.Certificate, j judgement) (*tls.Certificate, error) {
+	real := chain[0]
+	key, err := a.keys.like(real.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          newSerial(),
+		RawSubject:            real.RawSubject,
+		NotBefore:             real.NotBefore,
+		NotAfter:              real.NotAfter,
+		KeyUsage:              real.KeyUsage,
+		ExtKeyUsage:           real.ExtKeyUsage,
+		UnknownExtKeyUsage:    real.UnknownExtKeyUsage,
+		BasicConstraintsValid: real.BasicConstraintsValid,
+		IsCA:                  real.IsCA,
+	}
+	if !j.until.IsZero() && j.until.Before(template.NotAfter) {
+		template.NotAfter = j.until
+	}
+	for _, e := range real.Extensions {
+		if e.Id.Equal(oidSubjectAltName) {
+			template.ExtraExtensions = append(template.ExtraExtensions, e)
+		}
+	}
+	var parent *x509.Certificate
+	var signer crypto.Signer
+	var shown [][]byte // of the issuers
+	switch j.standing {
+	case trusted:
+		parent, signer = a.cert, a.signer
+	case selfSigned:
+		parent, signer = template, key
+	case stranger:
+		root, err := a.strangerNamed(real)
+		if err != nil {
+			return nil, err
+		}
+		parent, signer = root, a.keys.stranger
+		if last := chain[len(chain)-1]; len(chain) > 1 && bytes.Equal(last.RawIssuer, last.RawSubject) {
+			shown = [][]byte{root.Raw}
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: append([][]byte{der}, shown...), PrivateKey: key, Leaf: leaf}, nil
+}
+
+var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17} // RFC 5280, section 4.2.1.6
+
+// strangerNamed returns a root certificate that nobody trusts, with the name of
+// the issuer of a real one.
+func (a *Authority) strangerNamed(real *x509.Certificate) (*x509.Certificate, error) {
+	now := a.now()
+	template := &x509.Certificate{
+		SerialNumber: newSerial(), RawSubject: real.RawIssuer,
+		NotBefore: now.Add(-backdate), NotAfter: now.Add(rootLifetime),
+		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.keys.stranger.Public(), a.keys.stranger)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// like returns a key of the kind of another: of its algorithm and, where that is
+// cheap, its size.
+func (k *leafKeys) like(real crypto.PublicKey) (crypto.Signer, error) {
+	switch real := real.(type) {
+	case *rsa.PublicKey:
+		return k.rsa()
+	case *ecdsa.PublicKey:
+		if real.Curve == elliptic.P256() {
+			return k.ecdsa, nil
+		}
+		return ecdsa.GenerateKey(real.Curve, rand.Reader)
+	case ed25519.PublicKey:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}
+	return nil, fmt.Errorf("a key of type %T", real)
+}

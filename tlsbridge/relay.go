@@ -1,0 +1,209 @@
+package tlsbridge
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"sync/atomic"
+	"time"
+)
+
+// A leg is one of the two connections of a bridge: the near one to the client,
+// or the far one to the destination.
+type leg struct {
+	net.Conn           // what is read and written: its TCP, or the transport on that
+	raw      net.Conn  // its TCP
+	tls      *tls.Conn // on it; nil: bytes pass as they are
+	sealer   *sealer   // of alerts on it; nil: there can be none
+
+	ahead  []byte      // what await has read
+	fin    bool        // the peer's FIN was read; owned by who reads
+	broken atomic.Bool // it could not be written
+}
+
+// await waits for the first bytes, or the end, and reports false if a deadline
+// came first.
+func (l *leg) await() bool {
+	b := make([]byte, smallBuffer)
+	n, err := l.Read(b)
+	l.ahead = b[:n]
+	return n > 0 || !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// Read reads from TCP.
+func (l *leg) Read(b []byte) (int, error) {
+	if len(l.ahead) > 0 {
+		n := copy(b, l.ahead)
+		l.ahead = l.ahead[n:]
+		return n, nil
+	}
+	n, err := l.Conn.Read(b)
+	l.fin = l.fin || errors.Is(err, io.EOF)
+	return n, err
+}
+
+// Write writes to TCP.
+func (l *leg) Write(b []byte) (int, error) {
+	if l.sealer != nil {
+		l.sealer.count(b)
+	}
+	return l.Conn.Write(b)
+}
+
+// stream is what is passed on: what is in TLS, or else all.
+func (l *leg) stream() io.ReadWriter {
+	if l.tls != nil {
+		return l.tls
+	}
+	return l
+}
+
+// closeWrite sends FIN.
+func (l *leg) closeWrite() {
+	if half, ok := l.raw.(halfCloser); ok {
+		half.CloseWrite() // an error is the peer's end
+	}
+}
+
+// An aborter can end itself by a RST.
+type aborter interface {
+	Abort(reason string)
+}
+
+// abort sends RST.
+func (l *leg) abort(reason string) {
+	switch c := l.raw.(type) {
+	case aborter:
+		c.Abort(reason)
+	case *Tap:
+		c.Abort()
+	default:
+		if tcp, ok := c.(*net.TCPConn); ok {
+			tcp.SetLinger(0)
+		}
+		c.Close()
+	}
+}
+
+// An ending is how one direction of a bridge ended.
+type ending int
+
+const (
+	endedFIN         ending = iota // FIN, without close_notify if there was TLS
+	endedCloseNotify               // close_notify (RFC 8446, section 6.1)
+	endedAlert                     // another alert
+	endedReset                     // RST, or what cannot be read any further
+	endedUnwritable                // the other side does not take any more
+)
+
+// errUnwritable is that of a write, not of a read.
+var errUnwritable = errors.New("tlsbridge: the other leg takes no more")
+
+// pass passes on what comes from one leg until it ends, and then has the other
+// meet the same end.
+func pass(to, from *leg) ending {
+	how, alert := copyStream(to, from)
+	if how == endedCloseNotify {
+		to.tls.CloseWrite()
+		how = from.awaitFIN()
+	}
+	switch how {
+	case endedFIN:
+		to.closeWrite()
+	case endedAlert:
+		if to.sealer != nil {
+			to.sealer.alert(to, alert)
+		}
+		to.closeWrite()
+	case endedReset:
+		to.abort("the other side of the bridge was reset")
+	}
+	return how
+}
+
+// copyStream passes on what comes from one leg until it ends.
+func copyStream(to, from *leg) (how ending, alert uint8) {
+	var buf buffer
+	defer buf.release()
+	in, out := from.stream(), to.stream()
+	for {
+		n, err := in.Read(buf.bytes())
+		if n > 0 {
+			if _, err := out.Write(buf.bytes()[:n]); err != nil {
+				to.broken.Store(true)
+				return endedUnwritable, 0
+			}
+		}
+		if from.tls == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			from.SetReadDeadline(time.Time{}) // of await, which was over
+			continue
+		}
+		if err != nil {
+			return from.endOf(err)
+		}
+		buf.fit(n)
+	}
+}
+
+// endOf says what an error of reading a leg means.
+func (l *leg) endOf(err error) (how ending, alert uint8) {
+	alert, alerted := alertOf(err)
+	switch {
+	case l.broken.Load():
+		return endedReset, 0 // and a write has taken the error away
+	case alerted:
+		return endedAlert, alert
+	case errors.Is(err, errStopped):
+		return endedFIN, 0
+	case l.tls != nil && errors.Is(err, io.EOF) && !l.fin:
+		return endedCloseNotify, 0
+	case l.fin:
+		return endedFIN, 0
+	}
+	return endedReset, 0
+}
+
+// awaitFIN reads past what follows a close_notify, which is to be ignored.
+func (l *leg) awaitFIN() ending {
+	if _, err := io.Copy(io.Discard, struct{ io.Reader }{l}); err != nil && !errors.Is(err, errStopped) {
+		return endedReset
+	}
+	return endedFIN
+}
+
+// relay passes bytes in both directions until both have ended. The far one may
+// have begun: begun is told its ending.
+func relay(near, far *leg, begun chan ending) {
+	if begun == nil {
+		begun = make(chan ending, 1)
+		go func() { begun <- pass(near, far) }()
+	}
+	up := pass(far, near)
+	down := <-begun
+	for _, how := range []ending{up, down} {
+		if how == endedReset || how == endedUnwritable {
+			near.abort("the other side of the bridge was reset")
+			far.abort("")
+			return
+		}
+	}
+	near.raw.Close()
+	far.raw.Close()
+}
+
+// alertOf returns the alert that a peer ended TLS with, if that is what err says.
+// The type that crypto/tls has for it is not exported.
+func alertOf(err error) (alert uint8, ok bool) {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return 0, false
+	}
+	v := reflect.ValueOf(op.Err)
+	if v.Kind() != reflect.Uint8 {
+		return 0, false
+	}
+	return uint8(v.Uint()), true
+}
