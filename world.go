@@ -1,9 +1,13 @@
 package synscope
 
 import (
+	"context"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"syscall"
 
 	"synscope/event"
 	"synscope/internal/outside"
@@ -60,12 +64,22 @@ func (c *crossing) decide(client, server netip.AddrPort, decided func(stack.Verd
 		return
 	}
 	c.dialer.Dial(flow, func(r outside.Result, err error) {
-		why := ""
-		if err != nil {
-			why = "as the destination: " + err.Error()
-		}
-		decided(verdicts[r], why)
+		decided(verdicts[r], why(err))
 	})
+}
+
+// why says why a dial failed, without what the event says anyway.
+func why(err error) string {
+	var errno syscall.Errno
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &errno):
+		return "the destination: " + errno.Error()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "the destination does not answer"
+	}
+	return "the destination: " + err.Error()
 }
 
 var verdicts = map[outside.Result]stack.Verdict{

@@ -27,7 +27,7 @@ func (s *Stack) closeHeld() {
 	defer s.held.mu.Unlock()
 	s.held.closed = true
 	for _, in := range s.held.byFlow {
-		s.drop(in, "nothing came of it so far", true)
+		s.drop(in, "no verdict so far", true)
 	}
 	s.held.byFlow = nil
 }
@@ -36,30 +36,34 @@ func (s *Stack) closeHeld() {
 // loop.
 func (s *Stack) hold(in *inbound) {
 	flow := event.Flow{Client: in.pkt.Src, Server: in.pkt.Dst}
-	if reason := s.held.add(flow, in); reason != "" {
+	fresh, reason := s.held.add(flow, in)
+	if reason != "" {
 		s.drop(in, reason, false)
+	}
+	if !fresh {
 		return
 	}
 	s.cfg.Decide(flow.Client, flow.Server, func(v Verdict, why string) { s.decided(flow, v, why) })
 }
 
-// add keeps a copy of a SYN, or returns why not.
-func (h *heldSYNs) add(flow event.Flow, in *inbound) (refused string) {
+// add keeps a copy of a SYN, or returns why not. That one before it is held is no
+// reason to tell of: it waits for the same verdict.
+func (h *heldSYNs) add(flow event.Flow, in *inbound) (fresh bool, refused string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.closed:
-		return "shutting down"
+		return false, "shutting down"
 	case h.byFlow[flow] != nil:
-		return "one before it is held"
+		return false, ""
 	case len(h.byFlow) >= maxHeldSYNs:
-		return "too many SYNs are held"
+		return false, "too many SYNs are held"
 	}
 	if h.byFlow == nil {
 		h.byFlow = make(map[event.Flow]*inbound)
 	}
 	h.byFlow[flow] = in.clone()
-	return ""
+	return true, ""
 }
 
 // clone returns a copy that outlives the read loop's buffers.

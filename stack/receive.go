@@ -130,7 +130,7 @@ func (s *Stack) receiveSYN(in *inbound) bool {
 		s.hold(in)
 		return false
 	}
-	return s.judge(in, s.policy(in.pkt.Src, in.pkt.Dst), "by policy")
+	return s.judge(in, s.policy(in.pkt.Src, in.pkt.Dst), "silence by policy")
 }
 
 // judge carries out the verdict on a SYN, and reports whether netstack is to have
@@ -145,7 +145,7 @@ func (s *Stack) judge(in *inbound, verdict Verdict, why string) bool {
 		s.link.write(resetFor(p))
 		return false
 	case Silence:
-		s.drop(in, "silence "+why, true)
+		s.drop(in, why, true)
 		return false
 	case NetUnreachable, HostUnreachable:
 		how := unreachableNet
@@ -155,7 +155,7 @@ func (s *Stack) judge(in *inbound, verdict Verdict, why string) bool {
 		if b := icmpUnreachable(in.Views, p, how); b != nil {
 			s.link.write(b)
 		}
-		s.drop(in, how.name(p.Src.Addr().Is4())+" "+why, true)
+		s.drop(in, "answered by "+how.name(p.Src.Addr().Is4())+": "+why, true)
 		return false
 	}
 	if reason := s.limits.full(p.Src.Addr()); reason != "" {

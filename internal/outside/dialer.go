@@ -59,55 +59,53 @@ type dial struct {
 // ErrLoopback is the error of a dial to the loopback of this host.
 var ErrLoopback = errors.New("the loopback of the host is not to be reached")
 
-// ErrGivenUp is the error of a dial that nobody waits for any more.
+// ErrGivenUp is the error of a dial that Close has ended.
 var ErrGivenUp = errors.New("no answer so far")
 
 // ErrTooMany is the error of a dial for which there is no room.
 var ErrTooMany = errors.New("too many destinations are being dialled")
 
 // Dial dials the server of a client's flow, and calls done with what came of it,
-// on another goroutine. After Close, done is not called.
+// on another goroutine. For one flow, Dial is not called again before that.
 func (d *Dialer) Dial(client event.Flow, done func(Result, error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), orDefault(d.Timeout, DefaultTimeout))
 	this := &dial{cancel: cancel}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		cancel()
-		return
-	}
-	full := len(d.dials) >= maxDials
-	if !full {
-		d.replace(client, this)
-	}
+	refused := d.add(client, this)
 	d.under.Go(func() {
 		defer cancel()
-		start := time.Now()
+		start, err := time.Now(), refused
 		var conn net.Conn
-		err := ErrTooMany
-		if !full {
+		if err == nil {
 			conn, err = d.connect(ctx, client.Server)
 		}
 		if errors.Is(ctx.Err(), context.Canceled) && conn == nil {
 			err = ErrGivenUp
 		}
 		conn = d.tell(client, start, conn, err)
-		if d.keep(client, this, conn) && err != ErrGivenUp {
-			done(resultOf(err), err)
-		}
+		d.keep(client, this, conn)
+		done(resultOf(err), err)
 	})
 }
 
-// replace notes a dial. One before it, of a connection that came to nothing, is
-// over. The lock is held.
-func (d *Dialer) replace(client event.Flow, this *dial) {
-	if d.dials == nil {
-		d.dials = make(map[event.Flow]*dial)
-	}
+// add notes a dial, or returns why there is none. One before it, of a connection
+// that came to nothing, is over.
+func (d *Dialer) add(client event.Flow, this *dial) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if old := d.dials[client]; old != nil {
+		delete(d.dials, client)
 		old.end()
 	}
+	switch {
+	case d.closed:
+		return ErrGivenUp
+	case len(d.dials) >= maxDials:
+		return ErrTooMany
+	case d.dials == nil:
+		d.dials = make(map[event.Flow]*dial)
+	}
 	d.dials[client] = this
+	return nil
 }
 
 func (d *Dialer) connect(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
@@ -140,24 +138,22 @@ func (d *Dialer) tell(client event.Flow, start time.Time, conn net.Conn, err err
 	return d.Dialled(client, told, conn)
 }
 
-// keep keeps the connection that was made until it is claimed. It reports false
-// if nobody waits for the result.
-func (d *Dialer) keep(client event.Flow, this *dial, conn net.Conn) bool {
+// keep keeps the connection that was made, if one was, until it is claimed.
+func (d *Dialer) keep(client event.Flow, this *dial, conn net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	current := d.dials[client] == this
-	if conn == nil || !current || d.closed {
-		if current {
-			delete(d.dials, client)
-		}
+	if d.dials[client] != this { // closed meanwhile
 		if conn != nil {
 			conn.Close()
 		}
-		return !d.closed && (current || conn == nil)
+		return
+	}
+	if conn == nil {
+		delete(d.dials, client)
+		return
 	}
 	this.conn = conn
 	this.expiry = time.AfterFunc(orDefault(d.Keep, DefaultKeep), func() { d.expire(client, this) })
-	return true
 }
 
 func (d *Dialer) expire(client event.Flow, this *dial) {
