@@ -102,7 +102,7 @@ func TestRunSignals(t *testing.T) {
 			}
 		}
 		// What was ignored stays ignored.
-		cmd := exec.Command("sh", "-c", `trap "" INT HUP; exec "$@"`, "sh", binary, "run", "--", "sh", "-c", "kill -INT $$; kill -HUP $$; echo alive")
+		cmd := exec.Command("sh", "-c", `trap "" INT HUP; exec "$@"`, "sh", binary, "run", "--to", "mirror", "--", "sh", "-c", "kill -INT $$; kill -HUP $$; echo alive")
 		out, err := cmd.Output()
 		if string(out) != "alive\n" {
 			t.Errorf("with ignored signals: %q, %v", out, err)
