@@ -78,6 +78,13 @@ const (
 	CauseLeftAfterHandshake  CauseCode = "left_after_handshake"
 )
 
+// Causes of upstream legs, and what they are to the connection of the client.
+const (
+	CauseUnreachable    CauseCode = "unreachable"
+	CauseDialFailed     CauseCode = "dial_failed"
+	CauseUpstreamFailed CauseCode = "upstream_failed" // of tls.failed and conn.close of the client's connection
+)
+
 // causeCodes lists all codes, in the order of docs/causes.md.
 var causeCodes = []CauseCode{
 	CauseNoCommonVersion, CauseNoCommonSuite, CauseNoCommonGroup, CauseNoCommonSignature, CauseNoCommonALPN,
@@ -97,6 +104,8 @@ var causeCodes = []CauseCode{
 
 	CauseRefused, CauseNoAnswer, CauseHandshakeACKMissing, CauseHandshakeACKLost, CauseSYNACKReset, CauseClientSilent,
 	CausePeerVanished, CauseReset,
+
+	CauseUpstreamFailed, CauseUnreachable, CauseDialFailed,
 }
 
 // CauseCodes returns all codes, in the order of docs/causes.md.

@@ -15,6 +15,12 @@ type Open struct {
 	// MidStream is set where the first segment seen was not a SYN: what was
 	// before is not known.
 	MidStream bool `json:"mid_stream,omitempty"`
+	// Upstream is set on an upstream leg: the connection, of the kernel's, to
+	// the real destination that we dialled for a client. Its client is us;
+	// the address of it is empty where the dial failed.
+	Upstream bool `json:"upstream,omitempty"`
+	// UpstreamOf is the connection of that client; 0 where it is not known.
+	UpstreamOf uint64 `json:"upstream_of,omitempty"`
 }
 
 // Kind returns "conn.open".
@@ -29,7 +35,9 @@ type Close struct {
 	// ignored), "shutdown" (the observer stopped), "end_of_capture" (it was
 	// still open at the end of the capture) or "evicted" (not followed
 	// further: no room, or silent for two hours, or in the handshake of a
-	// capture for a minute).
+	// capture for a minute). Of an upstream leg that could not be dialled it is
+	// also "unreachable" (no way to the destination), "canceled" (it was no
+	// longer needed) or "failed".
 	How string `json:"how"`
 
 	// Code, Cause and Hint are as those of Failed, for what went wrong below
@@ -37,18 +45,23 @@ type Close struct {
 	Code  CauseCode `json:"code,omitempty"`
 	Cause string    `json:"cause,omitempty"`
 	Hint  string    `json:"hint,omitempty"`
+	Leg   uint64    `json:"leg,omitempty"` // with code upstream_failed: the upstream leg
 
 	BytesClient   uint64 `json:"bytes_client"` // payload sent by the client, each byte once
 	BytesServer   uint64 `json:"bytes_server"`
-	SegmentsSeen  uint64 `json:"segments"`
-	Retransmits   uint64 `json:"retransmits"`
+	SegmentsSeen  uint64 `json:"segments"`    // of an upstream leg: as the kernel counted them
+	Retransmits   uint64 `json:"retransmits"` // of an upstream leg: those of the kernel
 	OutOfOrder    uint64 `json:"out_of_order,omitempty"`
 	TLSCutShort   bool   `json:"tls_cut_short,omitempty"` // ended after the handshake without close_notify (RFC 8446, section 6.1)
 	HandshakeDone bool   `json:"handshake_done"`          // the TCP handshake completed
-	BothFIN       bool   `json:"both_fin,omitempty"`      // with How "rst": both sides had sent FIN before; the one that reset had closed its socket
+	// BothFIN is set with How "rst" if both sides had sent FIN before: the one
+	// that reset had closed its socket. Of an upstream leg it is set with How
+	// "fin" as well, if the FIN of both was seen: nobody waits there for that
+	// of the server.
+	BothFIN bool `json:"both_fin,omitempty"`
 
-	RTT          time.Duration `json:"rtt,omitempty"`           // SYN-ACK to the ACK of it, from the last SYN-ACK sent; ns
-	TCPHandshake time.Duration `json:"tcp_handshake,omitempty"` // first SYN to the ACK of the SYN-ACK; ns
+	RTT          time.Duration `json:"rtt,omitempty"`           // SYN-ACK to the ACK of it, from the last SYN-ACK sent; of an upstream leg the kernel's, smoothed; ns
+	TCPHandshake time.Duration `json:"tcp_handshake,omitempty"` // first SYN to the ACK of the SYN-ACK; of an upstream leg the dial; ns
 	TLSHandshake time.Duration `json:"tls_handshake,omitempty"` // first byte of ClientHello to the last Finished; ns
 	Duration     time.Duration `json:"duration"`                // first segment to the last; ns
 

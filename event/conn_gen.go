@@ -19,6 +19,12 @@ func (x *Open) appendFields(b []byte) []byte {
 	if x.MidStream {
 		b = append(b, `,"mid_stream":true`...)
 	}
+	if x.Upstream {
+		b = append(b, `,"upstream":true`...)
+	}
+	if x.UpstreamOf != 0 {
+		b = strconv.AppendUint(append(b, `,"upstream_of":`...), x.UpstreamOf, 10)
+	}
 	return b
 }
 
@@ -32,6 +38,9 @@ func (x *Close) appendFields(b []byte) []byte {
 	}
 	if x.Hint != "" {
 		b = appendString(append(b, `,"hint":`...), x.Hint)
+	}
+	if x.Leg != 0 {
+		b = strconv.AppendUint(append(b, `,"leg":`...), x.Leg, 10)
 	}
 	b = strconv.AppendUint(append(b, `,"bytes_client":`...), x.BytesClient, 10)
 	b = strconv.AppendUint(append(b, `,"bytes_server":`...), x.BytesServer, 10)

@@ -15,8 +15,8 @@ type Kind string
 type View string
 
 const (
-	Wire     View = "wire"     // what the packets say
-	Endpoint View = "endpoint" // what netstack and crypto/tls say their own state is
+	Wire     View = "wire"     // what the packets say, or the bytes of an upstream leg
+	Endpoint View = "endpoint" // what netstack, the kernel and crypto/tls say their own state is
 )
 
 // A Side is one end of a connection. It is the only way an event names a
@@ -149,6 +149,7 @@ var bodies = []func() Body{
 	func() Body { return new(Segment) },
 	func() Body { return new(TCPState) },
 	func() Body { return new(Drop) },
+	func() Body { return new(Dialed) },
 	func() Body { return new(Message) },
 	func() Body { return new(ChangeCipherSpec) },
 	func() Body { return new(Alert) },

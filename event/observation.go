@@ -74,14 +74,8 @@ type Dial struct {
 // A TransportInfo is what the kernel counted of a TCP connection until it was
 // closed (struct tcp_info). The zero value says that it was not asked.
 type TransportInfo struct {
-	State       State         // just before it was closed
 	RTT         time.Duration // smoothed (RFC 6298)
-	MinRTT      time.Duration // the shortest one lately
 	SegmentsOut uint64
 	SegmentsIn  uint64
 	Retransmits uint64 // segments that the kernel sent again
-	// BytesAcked are those of ours that arrived, BytesReceived those of the
-	// destination that came, in order.
-	BytesAcked    uint64
-	BytesReceived uint64
 }

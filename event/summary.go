@@ -16,10 +16,13 @@ type Summary struct {
 	Device string         `json:"device,omitempty"`
 	Opened time.Time      `json:"opened"`
 	// Open is set until conn.close.
-	Open      bool   `json:"open"`
-	MidStream bool   `json:"mid_stream,omitempty"`
-	Scenario  string `json:"scenario,omitempty"`
-	Events    uint64 `json:"events"`
+	Open      bool `json:"open"`
+	MidStream bool `json:"mid_stream,omitempty"`
+	// Upstream and UpstreamOf are those of conn.open.
+	Upstream   bool   `json:"upstream,omitempty"`
+	UpstreamOf uint64 `json:"upstream_of,omitempty"`
+	Scenario   string `json:"scenario,omitempty"`
+	Events     uint64 `json:"events"`
 	// Alert is the description of the first fatal alert, or, where there was
 	// none, of the first warning that is not close_notify; AlertFrom sent it.
 	Alert     string `json:"alert,omitempty"`
@@ -102,6 +105,7 @@ func (s *Summary) Add(e *Event) {
 	case *Open:
 		s.Client, s.Server, s.Device, s.Opened = b.Client, b.Server, b.Device, e.Time
 		s.Open, s.MidStream, s.Scenario = true, b.MidStream, b.Scenario
+		s.Upstream, s.UpstreamOf = b.Upstream, b.UpstreamOf
 	case *Segment:
 		s.TCP.add(b)
 	case *TCPState:
@@ -112,6 +116,8 @@ func (s *Summary) Add(e *Event) {
 			s.TCP.ServerState = b.New
 		}
 		s.TCP.HandshakeDone = s.TCP.HandshakeDone || b.New == StateEstablished && b.Side == Server
+	case *Dialed:
+		s.TCP.HandshakeDone = b.OK
 	case *Drop:
 		s.TCP.Drops++
 	case *Message:

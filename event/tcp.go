@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Flags are the control bits of a TCP header (RFC 9293, section 3.1).
@@ -228,3 +229,14 @@ type Drop struct {
 
 // Kind returns "tcp.drop".
 func (*Drop) Kind() Kind { return "tcp.drop" }
+
+// Dialed tells what came of dialling the destination of an upstream leg. Its
+// segments are the kernel's, and not seen.
+type Dialed struct {
+	OK       bool          `json:"ok"`
+	Error    string        `json:"error,omitempty"` // the kernel's, where it failed
+	Duration time.Duration `json:"duration"`        // until it was connected, or had failed; ns
+}
+
+// Kind returns "tcp.dial".
+func (*Dialed) Kind() Kind { return "tcp.dial" }

@@ -59,6 +59,15 @@ func (x *Drop) appendFields(b []byte) []byte {
 	return b
 }
 
+func (x *Dialed) appendFields(b []byte) []byte {
+	b = strconv.AppendBool(append(b, `,"ok":`...), x.OK)
+	if x.Error != "" {
+		b = appendString(append(b, `,"error":`...), x.Error)
+	}
+	b = strconv.AppendInt(append(b, `,"duration":`...), int64(x.Duration), 10)
+	return b
+}
+
 func (x *TCPOptions) appendFields(b []byte) []byte {
 	if x.MSS != 0 {
 		b = strconv.AppendUint(append(b, `,"mss":`...), uint64(x.MSS), 10)

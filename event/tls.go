@@ -350,6 +350,7 @@ type Failed struct {
 	Cause string    `json:"cause"`           // one line for a person
 	Error string    `json:"error,omitempty"` // our endpoint's own error, if it has one
 	Hint  string    `json:"hint,omitempty"`  // what to do about it
+	Leg   uint64    `json:"leg,omitempty"`   // with code upstream_failed: the upstream leg
 }
 
 // Kind returns "tls.failed".

@@ -159,6 +159,9 @@ func (x *Failed) appendFields(b []byte) []byte {
 	if x.Hint != "" {
 		b = appendString(append(b, `,"hint":`...), x.Hint)
 	}
+	if x.Leg != 0 {
+		b = strconv.AppendUint(append(b, `,"leg":`...), x.Leg, 10)
+	}
 	return b
 }
 

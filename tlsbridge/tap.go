@@ -24,7 +24,11 @@ type Tap struct {
 	to    UpstreamObserver
 	ahead int // bytes told that a Write did not pass on; owned by who writes
 
-	once sync.Once // for the end
+	mu   sync.Mutex // guards what follows
+	fins [3]bool    // by Side: its end was told
+	over bool       // the end of both was told
+
+	once sync.Once // for close
 	err  error     // of it
 }
 
@@ -42,12 +46,7 @@ func (t *Tap) Read(b []byte) (int, error) {
 	if n > 0 {
 		t.to.Bytes(event.Server, b[:n])
 	}
-	switch {
-	case errors.Is(err, io.EOF):
-		t.to.End(event.Server, "fin")
-	case errors.Is(err, syscall.ECONNRESET):
-		t.to.End(event.Server, "rst")
-	}
+	t.tell(err)
 	return n, err
 }
 
@@ -60,10 +59,31 @@ func (t *Tap) Write(b []byte) (int, error) {
 	}
 	n, err := t.Conn.Write(b)
 	t.ahead -= n
-	if errors.Is(err, syscall.ECONNRESET) {
-		t.to.End(event.Server, "rst")
-	}
+	t.tell(err)
 	return n, err
+}
+
+// tell tells of the end that an error of the connection means.
+func (t *Tap) tell(err error) {
+	switch {
+	case errors.Is(err, io.EOF):
+		t.end(event.Server, "fin")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		t.end(event.Server, "rst")
+	case errors.Is(err, syscall.ETIMEDOUT): // the kernel gave up; no deadline
+		t.end(event.Client, "timeout")
+	}
+}
+
+// end tells that a direction ended, once.
+func (t *Tap) end(from event.Side, how string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over || how == "fin" && t.fins[from] {
+		return
+	}
+	t.fins[from], t.over = true, how != "fin"
+	t.to.End(from, how)
 }
 
 // CloseWrite sends FIN, and goes on reading.
@@ -74,73 +94,79 @@ func (t *Tap) CloseWrite() error {
 	}
 	err := half.CloseWrite()
 	if err == nil {
-		t.to.End(event.Client, "fin")
+		t.end(event.Client, "fin")
 	}
 	return err
 }
 
 // Close closes the connection. With bytes left that were not read, the kernel
 // sends a RST (RFC 9293, section 3.10.4).
-func (t *Tap) Close() error { return t.end(false) }
+func (t *Tap) Close() error { return t.close(false) }
 
 // Abort closes the connection with a RST.
-func (t *Tap) Abort() error { return t.end(true) }
+func (t *Tap) Abort() error { return t.close(true) }
 
-func (t *Tap) end(abort bool) error {
+func (t *Tap) close(abort bool) error {
 	t.once.Do(func() {
-		info, unread := kernelInfo(t.Conn)
+		k := askKernel(t.Conn)
+		t.tell(k.err)
 		how := "fin"
 		if c, ok := t.Conn.(*net.TCPConn); ok && abort {
 			c.SetLinger(0)
 		}
-		if abort || unread {
+		if abort || k.unread {
 			how = "rst"
 		}
 		t.err = t.Conn.Close()
-		t.to.End(event.Client, how)
-		t.to.Close(info)
+		t.end(event.Client, how)
+		t.to.Close(k.info)
 	})
 	return t.err
 }
 
-// kernelInfo returns what the kernel knows of a connection, and whether bytes of
-// it were not read yet. Of one that is not the kernel's it knows nothing.
-func kernelInfo(conn net.Conn) (info event.TransportInfo, unread bool) {
+// A verdict is what the kernel knows of a connection that is to be closed.
+type verdict struct {
+	info   event.TransportInfo
+	unread bool  // bytes of the peer were not read
+	err    error // how the peer ended it, if nobody has read that
+}
+
+// askKernel returns the kernel's verdict, the zero verdict of a connection that
+// is not the kernel's.
+func askKernel(conn net.Conn) (v verdict) {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
-		return info, false
+		return v
 	}
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return info, false
+		return v
 	}
 	raw.Control(func(fd uintptr) {
+		k, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return
+		}
+		v.info = event.TransportInfo{
+			RTT:         time.Duration(k.Rtt) * time.Microsecond,
+			SegmentsOut: uint64(k.Segs_out), SegmentsIn: uint64(k.Segs_in), Retransmits: uint64(k.Total_retrans),
+		}
 		n, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
-		unread = err == nil && n > 0
-		if k, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			info = transportInfo(k)
+		v.unread = err == nil && n > 0
+		if e, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR); err == nil && e != 0 {
+			v.err = syscall.Errno(e)
+		} else if finReceived(k.State) && !v.unread {
+			v.err = io.EOF
 		}
 	})
-	return info, unread
+	return v
 }
 
-func transportInfo(k *unix.TCPInfo) event.TransportInfo {
-	info := event.TransportInfo{
-		RTT: time.Duration(k.Rtt) * time.Microsecond, MinRTT: time.Duration(k.Min_rtt) * time.Microsecond,
-		SegmentsOut: uint64(k.Segs_out), SegmentsIn: uint64(k.Segs_in), Retransmits: uint64(k.Total_retrans),
-		BytesAcked: k.Bytes_acked, BytesReceived: k.Bytes_received,
-	}
-	if int(k.State) < len(kernelStates) {
-		info.State = kernelStates[k.State]
-	}
-	return info
-}
-
-// kernelStates are Linux's states of TCP (include/net/tcp_states.h).
-var kernelStates = [...]event.State{
-	1: event.StateEstablished, 2: event.StateSynSent, 3: event.StateSynReceived, 4: event.StateFinWait1,
-	5: event.StateFinWait2, 6: event.StateTimeWait, 7: event.StateClosed, 8: event.StateCloseWait,
-	9: event.StateLastAck, 10: event.StateListen, 11: event.StateClosing, 12: event.StateSynReceived, // TCP_NEW_SYN_RECV
+// finReceived reports whether the peer has sent its FIN, by Linux's state of TCP
+// (include/net/tcp_states.h).
+func finReceived(state uint8) bool {
+	const closed, closeWait, lastACK = 7, 8, 9 // closed: after the FIN of both
+	return state == closed || state == closeWait || state == lastACK
 }
 
 // nobody is the UpstreamObserver that is not there.

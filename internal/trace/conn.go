@@ -6,6 +6,7 @@ import (
 
 	"synscope/event"
 	"synscope/stack/tcptrack"
+	"synscope/tlsbridge/tlswire"
 )
 
 // maxVerified is the longest packet whose checksum is verified: a jumbo frame.
@@ -28,8 +29,11 @@ type conn struct {
 
 	place, embryo, end *list.Element // in the tracer's lists, nil if not
 
-	tcp      *tcptrack.Conn
-	endpoint uint64 // of ours, 0: none known
+	leg      *leg  // it is an upstream leg: no segment of it is seen; nil if not
+	upstream *conn // the newest leg that was dialled for it; nil if none was
+
+	tcp      *tcptrack.Conn // nil of a leg
+	endpoint uint64         // of ours, 0: none known
 	epState  event.State
 	lastSeg  [3]struct{ frame, n uint64 } // of the newest segment of each side
 
@@ -45,18 +49,6 @@ type conn struct {
 	closedAt time.Time
 }
 
-func newConn(t *engine, id uint64, flow event.Flow, at time.Time) *conn {
-	c := &conn{
-		t: t, id: id, flow: flow, start: at, last: at,
-		tcp:     tcptrack.NewConn(flow),
-		epState: event.StateListen,
-	}
-	if t.histories != nil {
-		c.hist = t.histories.begin(flow)
-	}
-	return c
-}
-
 // emit numbers an event and sends it.
 func (c *conn) emit(at time.Time, view event.View, from event.Side, body event.Body) {
 	c.n++
@@ -70,6 +62,27 @@ func (c *conn) emit(at time.Time, view event.View, from event.Side, body event.B
 // elapsed returns the time since the first segment; 0 where a recording's clock
 // went back beyond that.
 func (c *conn) elapsed(at time.Time) time.Duration { return max(at.Sub(c.start), 0) }
+
+// stamp is a time for the decoder.
+func (c *conn) stamp(at time.Time) tlswire.Stamp {
+	return tlswire.Stamp{Time: at, T: c.elapsed(at)}
+}
+
+// us is the side of our endpoint, if one is ours.
+func (c *conn) us() event.Side {
+	if c.leg != nil {
+		return event.Client
+	}
+	return event.Server
+}
+
+// view is where the knowledge of the connection as a whole comes from.
+func (c *conn) view() event.View {
+	if c.leg != nil {
+		return event.Endpoint
+	}
+	return event.Wire
+}
 
 // touch puts the connection behind all others: it was heard of last.
 func (c *conn) touch() {
@@ -106,7 +119,8 @@ func (c *conn) take(o *observation) {
 		c.t.heldBytes += cap(o.packet.buf)
 	}
 	full := len(c.held) >= c.t.limits.held || c.t.heldBytes > c.t.limits.heldBytes
-	if full || o.tls != nil && o.tls.end {
+	last := o.tls != nil && o.tls.end || o.upstream != nil && o.upstream.info != nil
+	if full || last {
 		c.giveUpKeys()
 	}
 }
@@ -164,6 +178,10 @@ func (c *conn) giveUpKeys() {
 
 func (c *conn) handle(o *observation) {
 	switch {
+	case o.packet != nil && c.leg != nil:
+		c.observeBytes(o)
+	case o.upstream != nil:
+		c.observeUpstream(o)
 	case o.packet != nil:
 		c.observePacket(o)
 	case o.state != nil:
@@ -286,8 +304,17 @@ func (c *conn) done() bool {
 	if c.endpoint != 0 {
 		return c.epState == event.StateClosed || c.epState == event.StateTimeWait
 	}
-	_, _, ok := c.tcp.Closed()
+	_, _, ok := c.ended()
 	return ok
+}
+
+// ended says how the connection ended, and by whom, if it has: as the method
+// Closed of tcptrack.Conn.
+func (c *conn) ended() (how string, by event.Side, ok bool) {
+	if c.leg != nil {
+		return c.leg.how, c.leg.by, c.leg.closed
+	}
+	return c.tcp.Closed()
 }
 
 // closeIfDone tells conn.close once nothing is left to exchange, and our TLS
@@ -319,12 +346,12 @@ func (c *conn) close(at time.Time, how string) {
 	side := event.NoSide
 	if how == "" || c.done() {
 		how = "timeout" // if our endpoint is CLOSED, and no segment says why
-		if h, by, ok := c.tcp.Closed(); ok {
+		if h, by, ok := c.ended(); ok {
 			how, side = h, by
 		}
 	}
 	c.endTLS(at, how)
-	c.emit(at, event.Wire, side, c.diagnosed(side, c.summary(how)))
+	c.emit(at, c.view(), side, c.diagnosed(side, c.summary(how)))
 	c.endEmbryo()
 	delete(c.t.waiting, c)
 	c.end = c.t.ended.PushBack(c)
@@ -365,6 +392,9 @@ func (c *conn) endEmbryo() {
 }
 
 func (c *conn) summary(how string) *event.Close {
+	if c.leg != nil {
+		return c.legSummary(how)
+	}
 	s := c.tcp.Summary()
 	b := &event.Close{
 		How:           how,

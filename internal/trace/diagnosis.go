@@ -15,6 +15,28 @@ func (c *conn) diagnosed(by event.Side, b *event.Close) *event.Close {
 	if c.tls.told || c.midStream {
 		return b
 	}
+	var x diagnosis
+	if c.leg != nil {
+		x = c.diagnoseLeg(b, by)
+	} else {
+		x = c.endingOf(b, by).diagnose()
+		if why, leg := c.upstreamFailed(); leg != 0 && (x.code != "" || b.How != "fin") {
+			x, b.Leg = why, leg
+		}
+	}
+	if x.code == "" {
+		return b
+	}
+	x.hint = cmp.Or(x.hint, hints[x.code], tlswire.Hint(x.code))
+	b.Code, b.Cause, b.Hint = x.code, x.cause, x.hint
+	if c.leg != nil {
+		c.leg.wrong = x
+	}
+	return b
+}
+
+// endingOf is how a connection ended, from its segments.
+func (c *conn) endingOf(b *event.Close, by event.Side) ending {
 	e := ending{
 		how: b.How, by: by, port: c.flow.Server.Port(), done: b.HandshakeDone, bothFIN: b.BothFIN,
 		bytes: b.BytesClient + b.BytesServer, duration: b.Duration, seen: &c.seen,
@@ -25,10 +47,7 @@ func (c *conn) diagnosed(by event.Side, b *event.Close) *event.Close {
 			by == event.Client && sum.ClientCloseNotify || by == event.Server && sum.ServerCloseNotify
 		e.waiting, e.doubt = d.Waiting(c.elapsed(c.last)), d.Doubt()
 	}
-	if x := e.diagnose(); x.code != "" {
-		b.Code, b.Cause, b.Hint = x.code, x.cause, cmp.Or(x.hint, hints[x.code], tlswire.Hint(x.code))
-	}
-	return b
+	return e
 }
 
 // An ending is how a connection ended, for a diagnosis.
@@ -46,8 +65,10 @@ type ending struct {
 }
 
 // unended reports whether only the observation ended.
-func (e ending) unended() bool {
-	return e.how == "shutdown" || e.how == "evicted" || e.how == "end_of_capture"
+func (e ending) unended() bool { return unended(e.how) }
+
+func unended(how string) bool {
+	return how == "shutdown" || how == "evicted" || how == "end_of_capture"
 }
 
 type diagnosis struct {
@@ -195,6 +216,8 @@ var hints = map[event.CauseCode]string{
 	event.CauseSYNACKReset:         "a port scan (SYN scan), a client that gave up meanwhile, or a client whose firewall or raw socket does not know the connection",
 	event.CauseReset: "a RST throws away what is on its way: a process that ended, a socket closed with data unread or with SO_LINGER 0, or a middlebox; " +
 		"look into the log of the side that sent it",
+	event.CauseUnreachable: "a route or an interface is missing, or a router on the way says so: see what ip route get says of the address",
+	event.CauseDialFailed:  "this machine did not let synscope dial: see the error (limits, a firewall of its own, no free port)",
 	event.CauseLeftAfterHandshake: "see what the client says: some check the certificate only after the handshake, and close without an alert " +
 		"(curl checks the name so)",
 }

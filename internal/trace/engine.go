@@ -53,6 +53,8 @@ func newEngine(cfg Config, l limits, now time.Time) *engine {
 // observe makes events of one observation.
 func (t *engine) observe(o *observation) {
 	switch {
+	case o.leg != nil:
+		t.observeLeg(o)
 	case o.packet != nil:
 		t.observePacket(o)
 	case o.state != nil:
@@ -159,19 +161,29 @@ func (t *engine) connOfEndpoint(o *observation) *conn {
 	return c
 }
 
-// open begins a connection.
-func (t *engine) open(o *observation, midStream bool) *conn {
+// begin begins a connection, with its number.
+func (t *engine) begin(flow event.Flow, at time.Time) *conn {
 	if t.all.Len() >= t.limits.conns {
 		t.evict(t.all.Front().Value.(*conn))
 	}
+	t.nextConn++
+	c := &conn{t: t, id: t.nextConn, flow: flow, start: at, last: at, heard: t.now}
+	c.place = t.all.PushBack(c)
+	return c
+}
+
+// open begins the connection of a segment.
+func (t *engine) open(o *observation, midStream bool) *conn {
 	if t.embryonic.Len() >= t.limits.embryonic {
 		t.evict(t.embryonic.Front().Value.(*conn))
 	}
-	t.nextConn++
-	c := newConn(t, t.nextConn, o.flow, o.at)
+	c := t.begin(o.flow, o.at)
+	c.tcp, c.epState = tcptrack.NewConn(o.flow), event.StateListen
+	if t.histories != nil {
+		c.hist = t.histories.begin(o.flow)
+	}
 	c.midStream, c.headless = midStream, !t.pkt.Flags.Has(event.SYN)
 	t.conns[o.flow] = c
-	c.place = t.all.PushBack(c)
 	c.embryo = t.embryonic.PushBack(c)
 	open := &event.Open{Client: o.flow.Client, Server: o.flow.Server, Device: t.cfg.Device, MidStream: midStream}
 	if t.cfg.Name != nil {

@@ -49,12 +49,15 @@ func (t *Tracer) Secret(flow event.Flow, label string, clientRandom, secret []by
 func (t *Tracer) Step(flow event.Flow, step event.TLSStep) { t.tls(flow, tlsObservation{step: &step}) }
 
 // TLSEnd queues that our TLS endpoint's handshake is over.
-func (t *Tracer) TLSEnd(flow event.Flow, err error) {
+func (t *Tracer) TLSEnd(flow event.Flow, err error) { t.tls(flow, tlsEnded(err)) }
+
+// tlsEnded is the end of a handshake of our TLS endpoint.
+func tlsEnded(err error) tlsObservation {
 	o := tlsObservation{end: true}
 	if err != nil {
 		o.err = err.Error()
 	}
-	t.tls(flow, o)
+	return o
 }
 
 func (t *Tracer) tls(flow event.Flow, o tlsObservation) {

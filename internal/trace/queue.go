@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -13,17 +14,19 @@ import (
 type observation struct {
 	at   time.Time
 	flow event.Flow // of all but packets
+	leg  *Upstream  // nil: it is not of an upstream leg
 
-	packet      *packet
+	packet      *packet // of a leg, bytes of its stream
 	state       *event.EndpointState
 	drop        *event.PacketDrop
 	unreachable *event.Unreachable
 	device      *event.Device
 	tls         *tlsObservation
+	upstream    *legObservation
 	barrier     chan<- struct{} // closed when all before it is done
 }
 
-// A packet is a copy of an event.Packet.
+// A packet is a copy of an event.Packet, or of bytes of a leg.
 type packet struct {
 	frame   uint64
 	from    event.Side
@@ -80,6 +83,16 @@ func (p *packet) release() {
 	p.pool.Put(&b)
 }
 
+// A legObservation is what is told of an upstream leg besides its bytes and its
+// TLS.
+type legObservation struct {
+	dial *event.Dial // it was dialled for the client of the flow
+	lost [3]int      // bytes of each side that found no room
+	from event.Side  // whose direction ended
+	end  string      // how
+	info *event.TransportInfo
+}
+
 // A queue hands observations from the data path to the tracer's goroutine.
 type queue struct {
 	limits *limits
@@ -121,17 +134,50 @@ func (q *queue) pushPacket(p *event.Packet) uint64 {
 	return frame
 }
 
+// pushBytes queues a copy of bytes of a leg. What finds no room is counted, and
+// told before what comes next of the leg.
+func (q *queue) pushBytes(leg *Upstream, at time.Time, from event.Side, b []byte) {
+	for piece := range slices.Chunk(b, bufferSizes[len(bufferSizes)-1]) {
+		c := copyPacket(&event.Packet{From: from, Views: [][]byte{piece}, Len: len(piece)})
+		q.mu.Lock()
+		full := q.packets >= q.limits.queuedPackets || q.bytes+cap(c.buf) > q.limits.queuedBytes
+		if q.closed || full {
+			leg.lost[from] += len(piece)
+			q.mu.Unlock()
+			c.release()
+			continue
+		}
+		q.tellLost(leg, at)
+		q.packets++
+		q.bytes += cap(c.buf)
+		q.items = append(q.items, observation{at: at, leg: leg, packet: c})
+		q.mu.Unlock()
+		q.signal()
+	}
+}
+
+// tellLost queues what was lost of a leg. The lock is held.
+func (q *queue) tellLost(leg *Upstream, at time.Time) {
+	if leg != nil && leg.lost != [3]int{} {
+		q.items = append(q.items, observation{at: at, leg: leg, upstream: &legObservation{lost: leg.lost}})
+		leg.lost = [3]int{}
+	}
+}
+
 // push queues an observation that is not a packet. It reports whether the queue
-// is open. A barrier always finds room: its caller waits, and makes no second.
+// is open. A barrier always finds room: its caller waits, and makes no second. So
+// does the end of a leg, of which there is one.
 func (q *queue) push(o observation) bool {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
 		return false
 	}
-	if len(q.items)-q.packets >= q.limits.queuedOthers && o.barrier == nil {
+	last := o.barrier != nil || o.upstream != nil && o.upstream.info != nil
+	if len(q.items)-q.packets >= q.limits.queuedOthers && !last {
 		q.lost.observations++
 	} else {
+		q.tellLost(o.leg, o.at)
 		q.items = append(q.items, o)
 	}
 	q.mu.Unlock()

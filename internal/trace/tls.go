@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -41,21 +42,12 @@ func (s *tlsState) blocked() bool { return s.decoder != nil && s.decoder.Blocked
 
 // payload feeds the bytes that a segment made available to the decoder.
 func (c *conn) payload(o *observation, r tcptrack.Result) {
-	at := tlswire.Stamp{Time: o.at, T: c.elapsed(o.at)}
+	at := c.stamp(o.at)
 	c.seen.segment(o.packet.from, r.Segment, at.T)
 	for _, d := range r.Data {
 		c.seen.data(d)
 		at.Frame = d.Frame
-		if c.tls.decoder == nil {
-			c.sniff(at, d)
-		}
-		switch {
-		case c.tls.decoder == nil:
-		case d.Gap > 0:
-			c.tls.decoder.Gap(at, d.From, d.Gap)
-		default:
-			c.tls.decoder.Feed(at, d.From, d.B)
-		}
+		c.feed(at, d)
 	}
 	at.Frame = o.packet.frame
 	for side := event.Client; side <= event.Server; side++ {
@@ -65,6 +57,20 @@ func (c *conn) payload(o *observation, r tcptrack.Result) {
 	}
 	if r.Reset {
 		c.endStream(at, o.packet.from, "rst")
+	}
+}
+
+// feed takes what a stream says next.
+func (c *conn) feed(at tlswire.Stamp, d tcptrack.Chunk) {
+	if c.tls.decoder == nil {
+		c.sniff(at, d)
+	}
+	switch {
+	case c.tls.decoder == nil:
+	case d.Gap > 0:
+		c.tls.decoder.Gap(at, d.From, d.Gap)
+	default:
+		c.tls.decoder.Feed(at, d.From, d.B)
 	}
 }
 
@@ -81,14 +87,17 @@ func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
 		c.decode()
 	case !c.tls.plain:
 		c.tls.plain = true
-		c.t.ready(c.id)
+		c.ready()
 		c.emit(at.Time, event.Wire, d.From, c.undecoded(d))
 	}
 }
 
 // undecoded says why the bytes that a stream begins with are not decoded.
 func (c *conn) undecoded(d tcptrack.Chunk) *event.Undecoded {
-	u := &event.Undecoded{Len: d.Gap + len(d.B), Frames: []uint64{d.Frame}}
+	u := &event.Undecoded{Len: d.Gap + len(d.B)}
+	if d.Frame != 0 {
+		u.Frames = []uint64{d.Frame}
+	}
 	if d.Gap > 0 || c.headless {
 		u.Reason, u.Detail = "gap", "the beginning of the stream was not seen"
 	} else {
@@ -143,16 +152,35 @@ func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 		return
 	}
 	c.tls.told = true
-	if d := c.tls.decoder.Diagnose(tlswire.Endpoint{Error: c.tls.err, Accepts: c.tls.accepts}); d != nil {
-		f = d
+	if d := c.tls.decoder; d != nil {
+		e := tlswire.Endpoint{Client: c.leg != nil && c.tls.ours, Error: c.tls.err, Accepts: c.tls.accepts}
+		f = cmp.Or(d.Diagnose(e), f)
 	}
-	if f.Code == event.CauseServerSilent {
-		f.Cause += c.seen.lost(event.Client)
+	if why, leg := c.upstreamFailed(); leg != 0 {
+		f.Code, f.Cause, f.Hint, f.Leg = why.code, why.cause, why.hint, leg
 	}
-	if c.tls.ours && f.Side == event.Client && (f.Code == event.CauseUntrustedAuthority || f.Code == event.CauseCertificateRefused) {
-		f.Hint += "; synscope ca --trust says how, for the authority of this endpoint"
+	switch f.Code {
+	case event.CauseServerSilent:
+		f.Cause += c.seen.lost(event.Client) + c.upstreamWaits()
+	case event.CauseClientGaveUp:
+		f.Cause += c.upstreamWaits()
+	case event.CauseUntrustedAuthority, event.CauseCertificateRefused:
+		if c.tls.ours && c.leg == nil && f.Side == event.Client {
+			f.Hint += "; synscope ca --trust says how, for the authority of this endpoint"
+		}
+	}
+	if c.leg != nil {
+		c.leg.wrong = diagnosis{f.Code, f.Cause, f.Hint}
 	}
 	c.emit(at, event.Wire, f.Side, f)
+}
+
+// gaveUp tells of a failure that only our endpoint knows of.
+func (c *conn) gaveUp(at time.Time) {
+	c.tellFailed(at, &event.Failed{
+		Side: c.us(), Code: event.CauseEndpoint, Cause: "our endpoint gave up: " + c.tls.err, Error: c.tls.err,
+		Hint: "not all of the handshake could be decoded: see what our endpoint says, and the events of what was not decoded",
+	})
 }
 
 // observeTLS takes what our TLS endpoint told.
@@ -173,7 +201,7 @@ func (c *conn) observeTLS(o *observation) {
 		if t.step.Step == "handshake" && !t.step.OK {
 			s.accepts, _ = strings.CutPrefix(t.step.Detail, "accepts ")
 		}
-		c.emit(o.at, event.Endpoint, event.Server, t.step)
+		c.emit(o.at, event.Endpoint, c.us(), t.step)
 	case t.end:
 		if !s.ours {
 			return // of an older connection of the flow
@@ -185,9 +213,36 @@ func (c *conn) observeTLS(o *observation) {
 		if s.failed != nil {
 			c.tellFailed(o.at, s.failed)
 		}
-		c.t.ready(c.id)
+		if c.leg != nil && s.err != "" {
+			c.abandon(o.at)
+		}
+		c.ready()
 		c.closeIfDone(o.at)
 	}
+}
+
+// abandon tells of the handshake of a leg that our endpoint gave up, if nothing
+// on the wire has told of it: the connection of the client is to name it.
+func (c *conn) abandon(at time.Time) {
+	c.endStream(c.stamp(at), event.Client, tlswire.HowAbandoned)
+	c.gaveUp(at)
+}
+
+// ready tells the capture that no secret is to be waited for. Of a leg it has no
+// packets.
+func (c *conn) ready() {
+	if c.leg == nil {
+		c.t.ready(c.id)
+	}
+}
+
+// logKey gives a secret that is known to be used to who keeps them.
+func (c *conn) logKey(s tlswire.Secret) {
+	if c.leg != nil {
+		c.t.logKey(0, s)
+		return
+	}
+	c.t.logKey(c.id, s)
 }
 
 func (c *conn) secret(s tlswire.Secret) {
@@ -202,7 +257,7 @@ func (c *conn) secret(s tlswire.Secret) {
 		}
 		return
 	}
-	c.t.logKey(c.id, s)
+	c.logKey(s)
 }
 
 // proveCandidates logs the master secret of a ticket, which is known to have
@@ -210,7 +265,7 @@ func (c *conn) secret(s tlswire.Secret) {
 func (c *conn) proveCandidates(e *event.Established) {
 	if e.Resumed && e.Version < event.VersionTLS13 {
 		for _, s := range c.tls.master {
-			c.t.logKey(c.id, s)
+			c.logKey(s)
 		}
 	}
 	c.tls.master = nil
@@ -222,7 +277,7 @@ func (c *conn) endTLS(at time.Time, how string) {
 	if c.tls.decoder == nil {
 		return
 	}
-	stamp := tlswire.Stamp{Time: at, T: c.elapsed(at)}
+	stamp := c.stamp(at)
 	switch how {
 	case "fin":
 		c.endStream(stamp, event.Client, how)
@@ -237,11 +292,8 @@ func (c *conn) endTLS(at time.Time, how string) {
 	switch {
 	case c.tls.failed != nil:
 		c.tellFailed(at, c.tls.failed)
-	case c.tls.err != "" && !c.tls.told:
-		c.tellFailed(at, &event.Failed{
-			Side: event.Server, Code: event.CauseEndpoint, Cause: "our endpoint gave up: " + c.tls.err, Error: c.tls.err,
-			Hint: "not all of the handshake could be decoded: see what our endpoint says, and the events of what was not decoded",
-		})
+	case c.tls.err != "":
+		c.gaveUp(at)
 	}
 }
 

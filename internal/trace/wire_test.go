@@ -27,6 +27,7 @@ type recorder struct {
 	t *testing.T
 
 	mu     sync.Mutex
+	stop   <-chan struct{} // not nil: events wait for it
 	events []*event.Event
 	json   []string
 	n      map[uint64]uint64
@@ -47,6 +48,9 @@ func newRecorder(t *testing.T) *recorder {
 func (r *recorder) Event(e *event.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.stop != nil {
+		<-r.stop
+	}
 	b, err := json.Marshal(e)
 	if err != nil {
 		r.t.Errorf("encode %+v: %v", e, err)
@@ -56,6 +60,13 @@ func (r *recorder) Event(e *event.Event) {
 	if e.N != r.n[e.Conn] {
 		r.t.Errorf("event %d of connection %d has the ordinal %d", r.n[e.Conn], e.Conn, e.N)
 	}
+}
+
+// stall has the tracer wait until a channel is closed.
+func (r *recorder) stall(until <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stop = until
 }
 
 // of returns the events of a connection so far.
@@ -105,6 +116,9 @@ func line(e *event.Event) string {
 		if b.MidStream {
 			return "open in mid-stream"
 		}
+		if b.Upstream {
+			return fmt.Sprintf("open upstream of %d", b.UpstreamOf)
+		}
 		return "open"
 	case *event.Segment:
 		s := fmt.Sprintf("%s %s", e.From, b.Flags)
@@ -122,6 +136,8 @@ func line(e *event.Event) string {
 		return s
 	case *event.TCPState:
 		return fmt.Sprintf("%s %s %s > %s: %s", e.View, b.Side, b.Old, b.New, b.Cause)
+	case *event.Dialed:
+		return fmt.Sprintf("dial %t", b.OK)
 	case *event.Drop:
 		return fmt.Sprintf("drop segment %d: %s", b.N, b.Reason)
 	case *event.Message:

@@ -90,8 +90,13 @@ func (d *Decoder) Gap(at Stamp, from event.Side, n int) {
 	}
 }
 
-// End tells that a direction's transport has ended: "fin", or "rst", which ends
-// both. What was left undecoded is told.
+// HowAbandoned is how a direction ends whose sender, an endpoint of ours, gave up
+// its handshake without a word to the other side.
+const HowAbandoned = "abandoned"
+
+// End tells that a direction's transport has ended: "fin", "timeout" (its sender
+// gave up waiting), HowAbandoned, or "rst", which ends both. What was left
+// undecoded is told.
 func (d *Decoder) End(at Stamp, from event.Side, how string) {
 	if !valid(from) || d.framer(from).ended && how != "rst" {
 		return

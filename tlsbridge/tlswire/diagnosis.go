@@ -16,17 +16,44 @@ type diagnosis struct {
 	hint  string
 }
 
-// An Endpoint is what the server itself says of a handshake that failed, where
-// it is ours. The zero value says nothing.
+// An Endpoint is what an endpoint of ours says of a handshake that failed. The
+// zero value says nothing.
 type Endpoint struct {
-	Error string // of crypto/tls, or of a limit
+	// Client is set where it is the client of the connection: a sentence calls
+	// it by our name then. Else it is the server.
+	Client bool
+	Error  string // of crypto/tls, or of a limit
 	// Accepts is what it would have accepted of what it refused, beginning with
 	// "versions", "cipher suites", "groups", "signature schemes" or
 	// "application protocols".
 	Accepts string
 }
 
-// Diagnose says why the handshake failed, with what the server says of itself;
+// side is the side of the endpoint.
+func (p Endpoint) side() event.Side {
+	if p.Client {
+		return event.Client
+	}
+	return event.Server
+}
+
+// name is what a sentence calls a side that it begins with, and the what it calls
+// it otherwise.
+func (p Endpoint) name(s event.Side) string {
+	if p.Client && s == event.Client {
+		return "synscope"
+	}
+	return s.String()
+}
+
+func (p Endpoint) the(s event.Side) string {
+	if p.Client && s == event.Client {
+		return p.name(s)
+	}
+	return "the " + s.String()
+}
+
+// Diagnose says why the handshake failed, with what our endpoint says of itself;
 // nil if it has not failed.
 func (d *Decoder) Diagnose(endpoint Endpoint) *event.Failed {
 	if d.failure == nil {
@@ -46,12 +73,12 @@ func (d *Decoder) Waiting(now time.Duration) time.Duration {
 }
 
 func diagnose(e *evidence, end ending, endpoint Endpoint) diagnosis {
-	if end.side != event.Server {
-		endpoint = Endpoint{} // it can only say what the client did to it
+	if end.side != endpoint.side() {
+		endpoint.Error, endpoint.Accepts = "", "" // it can only say what the other did to it
 	}
 	switch {
 	case end.how == "not tls":
-		return e.notTLS(end)
+		return e.notTLS(end, endpoint)
 	case end.alert:
 		return e.alerted(end, endpoint)
 	}
@@ -73,11 +100,11 @@ func (e *evidence) alerted(end ending, endpoint Endpoint) diagnosis {
 	if code == r.code {
 		m.what, m.hint = cmp.Or(r.what, m.what), cmp.Or(r.hint, m.hint)
 	}
-	cause := fmt.Sprintf("%s %s%s: alert %s%s", end.side, m.of(end.side), detail, end.what, e.after(certificate))
+	cause := fmt.Sprintf("%s %s%s: alert %s%s", endpoint.name(end.side), m.of(endpoint.the(end.side.Peer())), detail, end.what, e.after(certificate))
 	if endpoint.Accepts != "" {
 		cause += "; the server accepts the " + endpoint.Accepts
 	}
-	return diagnosis{code, cause, m.help(end.side)}
+	return diagnosis{code, cause, m.help(end.side, endpoint.Client)}
 }
 
 // refusal returns what the alert of a side means here.
@@ -110,7 +137,7 @@ func (e *evidence) after(certificate bool) string {
 	return " after " + e.latest.String()
 }
 
-// code returns the cause that the server's own word tells, "" if it tells none.
+// code returns the cause that our endpoint's word tells, "" if it tells none.
 func (p Endpoint) code() event.CauseCode {
 	for _, x := range endpointAccepts {
 		if strings.HasPrefix(p.Accepts, x.text) {
@@ -145,6 +172,19 @@ var endpointErrors = []struct {
 	{"no key exchanges supported by both client and server", event.CauseNoCommonGroup},
 	{"peer doesn't support any of the certificate's signature algorithms", event.CauseNoCommonSignature},
 	{"the handshake timeout of", event.CauseHandshakeTimeout},
+
+	// As a client.
+	{"unsupported protocol version", event.CauseNoCommonVersion},
+	{"server did not select an ALPN protocol", event.CauseNoCommonALPN},
+	{"unadvertised ALPN protocol", event.CauseNoCommonALPN},
+	{"certificate signed by unknown authority", event.CauseUntrustedAuthority},
+	{"certificate has expired or is not yet valid", event.CauseExpired}, // which of them, the dates say
+	{"certificate is valid for", event.CauseWrongName},
+	{"certificate is not valid for any names", event.CauseWrongName},
+	{"certificate relies on legacy Common Name", event.CauseWrongName},
+	{"cannot validate certificate for", event.CauseWrongName},
+	{"certificate specifies an incompatible key usage", event.CauseUnsupportedCert},
+	{"invalid signature by the server certificate", event.CauseWrongSignature},
 }
 
 // broken says what the end of the transport means, or of the session, that came
@@ -152,7 +192,7 @@ var endpointErrors = []struct {
 func (e *evidence) broken(end ending, endpoint Endpoint) diagnosis {
 	code := cmp.Or(endpoint.code(), e.brokenCode(end))
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s%s, without an alert", end.side, verbs[end.how], e.after(false))
+	fmt.Fprintf(&b, "%s %s%s, without an alert", endpoint.name(end.side), verbs[end.how], e.after(false))
 	m := remarks[code]
 	switch code {
 	case event.CauseServerSilent, event.CauseClientGaveUp:
@@ -175,17 +215,19 @@ func (e *evidence) broken(end ending, endpoint Endpoint) diagnosis {
 	if endpoint.Error != "" {
 		b.WriteString(": " + endpoint.Error)
 	}
-	return diagnosis{code, b.String(), m.help(end.side)}
+	return diagnosis{code, b.String(), m.help(end.side, endpoint.Client)}
 }
 
 var verbs = map[string]string{
 	"fin": "closed the connection", "rst": "reset the connection", "timeout": "gave up the connection",
-	"alert close_notify": "closed the session with close_notify",
+	"alert close_notify": "closed the session with close_notify", HowAbandoned: "gave up the handshake",
 }
 
 func (e *evidence) brokenCode(end ending) event.CauseCode {
 	client := end.side == event.Client
 	switch {
+	case end.how == HowAbandoned && e.lastFrom != event.Client:
+		return event.CauseEndpoint
 	case end.how == "timeout":
 		return event.CausePeerVanished
 	case !e.spoken && (e.cut[event.Client] > 0 || e.lost[event.Client]):
@@ -218,10 +260,10 @@ func Span(d time.Duration) string {
 }
 
 // notTLS says what the bytes are that came in place of TLS.
-func (e *evidence) notTLS(end ending) diagnosis {
+func (e *evidence) notTLS(end ending, endpoint Endpoint) diagnosis {
 	p := Recognize(end.text.First)
 	code := PlainCode(end.side, p)
-	cause := fmt.Sprintf("%s does not speak TLS: ", end.side)
+	cause := fmt.Sprintf("%s does not speak TLS: ", endpoint.name(end.side))
 	switch {
 	case end.text.Detail != "":
 		cause += end.text.Detail
@@ -233,5 +275,5 @@ func (e *evidence) notTLS(end ending) diagnosis {
 	if p != "" && p != ProtocolSSL2 {
 		cause += ", which looks like " + string(p)
 	}
-	return diagnosis{code, cause, remarks[code].help(end.side)}
+	return diagnosis{code, cause, remarks[code].help(end.side, endpoint.Client)}
 }

@@ -7,7 +7,7 @@
 // key log ([Decoder.Secret]), and tells bodies of package event. It is a pure
 // function of these: it has no goroutine, no clock and no I/O, and what it tells
 // does not depend on how the bytes are cut into packets or, while secrets are
-// expected, on when they come. A [Tap] feeds it from a net.Conn.
+// expected, on when they come.
 //
 // # Terms
 //
