@@ -52,6 +52,9 @@ func newOutside(t *testing.T) *outside {
 		}
 		l.host("ip", "-n", l.ns, "link", "set", "up0", "up")
 	}
+	for _, a := range []string{far4, far6} { // until the neighbours know each other
+		o.near.must("ping", "-c", "1", "-w", "20", a)
+	}
 	o.near.host("ip", "-n", o.near.ns, "route", "add", "default", "via", far4)
 	o.near.host("ip", "-n", o.near.ns, "-6", "route", "add", "default", "via", far6)
 	o.near.host("ip", "-n", o.near.ns, "route", "add", "unreachable", "192.0.2.8/32")

@@ -120,6 +120,7 @@ type outcome struct {
 	stdout, stderr string
 	status         syscall.WaitStatus // of synscope
 	stories        []story
+	legs           []story        // those of upstream legs
 	others         []*event.Event // of no connection
 }
 
@@ -131,15 +132,23 @@ func (b *bench) run(args ...string) *outcome {
 		b.t.Fatal(err)
 	}
 	o := b.runFlags(append([]string{"--events", events, "--format", "json", "--"}, args...)...)
+	var all []story
 	for _, e := range readEvents(b.t, events) {
 		if e.Conn == 0 {
 			o.others = append(o.others, e)
 			continue
 		}
-		for uint64(len(o.stories)) < e.Conn {
-			o.stories = append(o.stories, nil)
+		for uint64(len(all)) < e.Conn {
+			all = append(all, nil)
 		}
-		o.stories[e.Conn-1] = append(o.stories[e.Conn-1], e)
+		all[e.Conn-1] = append(all[e.Conn-1], e)
+	}
+	for _, s := range all {
+		if s[0].Body.(*event.Open).Upstream {
+			o.legs = append(o.legs, s)
+		} else {
+			o.stories = append(o.stories, s)
+		}
 	}
 	return o
 }

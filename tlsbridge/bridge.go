@@ -32,7 +32,7 @@ const maxHello = 256 << 10
 // A bridge is a connection that is relayed to its destination.
 type bridge struct {
 	*conn
-	near, far *leg
+	near, far *span
 }
 
 // serveBridge relays the connection and closes both.
@@ -40,13 +40,13 @@ func (c *conn) serveBridge() {
 	raw := c.transport.raw
 	defer raw.Close()
 	defer c.transport.Close()
-	near := &leg{Conn: c.transport, raw: raw}
+	near := &span{Conn: c.transport, raw: raw}
 	if c.to.Conn == nil {
 		near.abort("the connection to the destination is gone")
 		return
 	}
 	defer c.to.Conn.Close()
-	b := &bridge{conn: c, near: near, far: &leg{Conn: c.to.Conn, raw: c.to.Conn}}
+	b := &bridge{conn: c, near: near, far: &span{Conn: c.to.Conn, raw: c.to.Conn}}
 	b.serve()
 }
 
@@ -54,7 +54,7 @@ func (b *bridge) serve() {
 	// Who speaks first is not known: what the destination says is passed on at
 	// once.
 	begun, spoke := make(chan ending, 1), make(chan bool, 1)
-	go func() { // ends with the far leg, or by silence
+	go func() { // ends with the far span, or by silence
 		ok := b.far.await()
 		spoke <- ok
 		if ok {
@@ -87,7 +87,7 @@ func (b *bridge) silence(spoke chan bool) bool {
 // errUntouched has crypto/tls give up on a client that is to pass untouched.
 var errUntouched = errors.New("tlsbridge: TLS is to pass untouched")
 
-// open makes both handshakes, and returns true if the legs are to be relayed: as
+// open makes both handshakes, and returns true if the spans are to be relayed: as
 // TLS, or untouched where TLS is not to be opened, or is not such that crypto/tls
 // could. Nothing was sent to the client then.
 func (b *bridge) open() bool {

@@ -12,7 +12,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -35,33 +34,45 @@ type judgement struct {
 	until time.Time
 }
 
-// judge judges a certificate. The options have no name in them.
-func judge(leaf *x509.Certificate, opts x509.VerifyOptions) judgement {
-	opts.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
-	_, err := leaf.Verify(opts)
-	var invalid x509.CertificateInvalidError
-	var j judgement
-	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
-		if invalid.Cert != nil && !invalid.Cert.Equal(leaf) && time.Now().After(invalid.Cert.NotAfter) {
-			j.until = invalid.Cert.NotAfter
+// judge judges the first certificate of a chain by the roots, nil for those of the
+// system.
+func judge(chain []*x509.Certificate, roots *x509.CertPool) judgement {
+	leaf := timeless(chain[0])
+	verify := func(as func(*x509.Certificate) *x509.Certificate) error {
+		opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+		for _, c := range chain[1:] {
+			opts.Intermediates.AddCert(as(c))
 		}
-		opts.CurrentTime = leaf.NotAfter
-		if time.Now().Before(leaf.NotBefore) {
-			opts.CurrentTime = leaf.NotBefore
-		}
-		if !j.until.IsZero() {
-			opts.CurrentTime = j.until
-		}
-		_, err = leaf.Verify(opts)
+		_, err := leaf.Verify(opts)
+		return err
 	}
-	switch {
-	case err == nil:
-	case bytes.Equal(leaf.RawIssuer, leaf.RawSubject) && leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil:
-		j.standing = selfSigned
-	default:
-		j.standing = stranger
+	if verify(func(c *x509.Certificate) *x509.Certificate { return c }) == nil {
+		return judgement{standing: trusted}
 	}
-	return j
+	if verify(timeless) == nil {
+		return judgement{standing: trusted, until: firstExpiry(chain[1:])}
+	}
+	if bytes.Equal(leaf.RawIssuer, leaf.RawSubject) && leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil {
+		return judgement{standing: selfSigned}
+	}
+	return judgement{standing: stranger}
+}
+
+// timeless returns a certificate that is valid at any time.
+func timeless(c *x509.Certificate) *x509.Certificate {
+	always := *c
+	always.NotBefore, always.NotAfter = time.Time{}, time.Now().Add(rootLifetime)
+	return &always
+}
+
+// firstExpiry returns when the first of the certificates expired.
+func firstExpiry(certs []*x509.Certificate) (first time.Time) {
+	for _, c := range certs {
+		if c.NotAfter.Before(time.Now()) && (first.IsZero() || c.NotAfter.Before(first)) {
+			first = c.NotAfter
+		}
+	}
+	return first
 }
 
 // imitate returns a certificate that a client thinks of what it would think of

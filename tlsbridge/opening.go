@@ -24,16 +24,16 @@ type opening struct {
 	begun bool // TLS is opened
 	hello *tls.ClientHelloInfo
 
-	client  *tls.Conn // ours, on the far leg
+	client  *tls.Conn // ours, on the far span
 	head    *headReader
 	state   tls.ConnectionState // of client
 	judged  judgement           // of the destination's certificate
 	failure error               // why the handshake with the destination failed
 
-	secret []byte // SERVER_TRAFFIC_SECRET_0 of the near leg
+	secret []byte // SERVER_TRAFFIC_SECRET_0 of the near span
 }
 
-// configure is the GetConfigForClient of the near leg.
+// configure is the GetConfigForClient of the near span.
 func (o *opening) configure(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	proposal, ok := propose(hello)
 	if !ok || !o.to.Open(hello.ServerName) {
@@ -56,7 +56,7 @@ func (o *opening) configure(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	return o.nearConfig(cert), nil
 }
 
-// nearConfig has the near leg be as the far one is.
+// nearConfig has the near span be as the far one is.
 func (o *opening) nearConfig(cert *tls.Certificate) *tls.Config {
 	c := &tls.Config{
 		Certificates: []tls.Certificate{*cert},
@@ -117,7 +117,7 @@ func propose(hello *tls.ClientHelloInfo) (p proposal, ok bool) {
 // handshakeFar makes the handshake with the destination.
 func (o *opening) handshakeFar(p proposal) error {
 	to := o.to.Conn.to
-	o.head = &headReader{leg: o.far}
+	o.head = &headReader{span: o.far}
 	o.client = tls.Client(o.head, &tls.Config{
 		ServerName: o.hello.ServerName,
 		NextProtos: o.hello.SupportedProtos,
@@ -146,18 +146,20 @@ func (o *opening) handshakeFar(p proposal) error {
 	return err
 }
 
-// verify is the VerifyConnection of the far leg. It finds out what the client is
+// verify is the VerifyConnection of the far span. It finds out what the client is
 // to think of the certificate that it will be shown, and objects to nothing.
 func (o *opening) verify(state tls.ConnectionState) error {
 	chain := state.PeerCertificates
 	leaf := chain[0]
-	opts := x509.VerifyOptions{Roots: o.to.Roots, Intermediates: x509.NewCertPool()}
+	o.judged = judge(chain, o.to.Roots)
+	step := event.TLSStep{Step: stepVerify, Detail: bounded(leaf.Subject.String())}
+	opts := x509.VerifyOptions{
+		Roots: o.to.Roots, Intermediates: x509.NewCertPool(),
+		DNSName: cmp.Or(o.hello.ServerName, o.to.Name, o.watch.flow.Server.Addr().String()),
+	}
 	for _, c := range chain[1:] {
 		opts.Intermediates.AddCert(c)
 	}
-	o.judged = judge(leaf, opts)
-	step := event.TLSStep{Step: stepVerify, Detail: bounded(leaf.Subject.String())}
-	opts.DNSName = cmp.Or(o.hello.ServerName, o.to.Name, o.watch.flow.Server.Addr().String())
 	if _, err := leaf.Verify(opts); err != nil {
 		step.Error = bounded(err.Error())
 	} else {
@@ -189,7 +191,7 @@ func (o *opening) refuse(err error) {
 	o.transport.muted = true
 }
 
-// end ends both legs after the failure of the far one.
+// end ends both spans after the failure of the far one.
 func (o *opening) end() {
 	err := o.failure
 	var notTLS tls.RecordHeaderError
@@ -213,10 +215,10 @@ func resets(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// A headReader is the far leg during its handshake: it keeps what is read, to be
+// A headReader is the far span during its handshake: it keeps what is read, to be
 // passed on if it is not TLS. That is little: crypto/tls looks at the first bytes.
 type headReader struct {
-	*leg
+	*span
 	read []byte
 	over bool
 }
@@ -224,7 +226,7 @@ type headReader struct {
 const maxNotTLS = 64 << 10
 
 func (h *headReader) Read(b []byte) (int, error) {
-	n, err := h.leg.Read(b)
+	n, err := h.span.Read(b)
 	if !h.over && len(h.read) < maxNotTLS {
 		h.read = append(h.read, b[:n]...)
 	}

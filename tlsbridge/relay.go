@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// A leg is one of the two connections of a bridge: the near one to the client,
+// A span is one of the two connections of a bridge: the near one to the client,
 // or the far one to the destination.
-type leg struct {
+type span struct {
 	net.Conn           // what is read and written: its TCP, or the transport on that
 	raw      net.Conn  // its TCP
 	tls      *tls.Conn // on it; nil: bytes pass as they are
@@ -26,44 +26,44 @@ type leg struct {
 
 // await waits for the first bytes, or the end, and reports false if a deadline
 // came first.
-func (l *leg) await() bool {
+func (s *span) await() bool {
 	b := make([]byte, smallBuffer)
-	n, err := l.Read(b)
-	l.ahead = b[:n]
+	n, err := s.Read(b)
+	s.ahead = b[:n]
 	return n > 0 || !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // Read reads from TCP.
-func (l *leg) Read(b []byte) (int, error) {
-	if len(l.ahead) > 0 {
-		n := copy(b, l.ahead)
-		l.ahead = l.ahead[n:]
+func (s *span) Read(b []byte) (int, error) {
+	if len(s.ahead) > 0 {
+		n := copy(b, s.ahead)
+		s.ahead = s.ahead[n:]
 		return n, nil
 	}
-	n, err := l.Conn.Read(b)
-	l.fin = l.fin || errors.Is(err, io.EOF)
+	n, err := s.Conn.Read(b)
+	s.fin = s.fin || errors.Is(err, io.EOF)
 	return n, err
 }
 
 // Write writes to TCP.
-func (l *leg) Write(b []byte) (int, error) {
-	if l.sealer != nil {
-		l.sealer.count(b)
+func (s *span) Write(b []byte) (int, error) {
+	if s.sealer != nil {
+		s.sealer.count(b)
 	}
-	return l.Conn.Write(b)
+	return s.Conn.Write(b)
 }
 
 // stream is what is passed on: what is in TLS, or else all.
-func (l *leg) stream() io.ReadWriter {
-	if l.tls != nil {
-		return l.tls
+func (s *span) stream() io.ReadWriter {
+	if s.tls != nil {
+		return s.tls
 	}
-	return l
+	return s
 }
 
 // closeWrite sends FIN.
-func (l *leg) closeWrite() {
-	if half, ok := l.raw.(halfCloser); ok {
+func (s *span) closeWrite() {
+	if half, ok := s.raw.(halfCloser); ok {
 		half.CloseWrite() // an error is the peer's end
 	}
 }
@@ -74,8 +74,8 @@ type aborter interface {
 }
 
 // abort sends RST.
-func (l *leg) abort(reason string) {
-	switch c := l.raw.(type) {
+func (s *span) abort(reason string) {
+	switch c := s.raw.(type) {
 	case aborter:
 		c.Abort(reason)
 	case *Tap:
@@ -99,12 +99,9 @@ const (
 	endedUnwritable                // the other side does not take any more
 )
 
-// errUnwritable is that of a write, not of a read.
-var errUnwritable = errors.New("tlsbridge: the other leg takes no more")
-
-// pass passes on what comes from one leg until it ends, and then has the other
+// pass passes on what comes from one span until it ends, and then has the other
 // meet the same end.
-func pass(to, from *leg) ending {
+func pass(to, from *span) ending {
 	how, alert := copyStream(to, from)
 	if how == endedCloseNotify {
 		to.tls.CloseWrite()
@@ -124,8 +121,8 @@ func pass(to, from *leg) ending {
 	return how
 }
 
-// copyStream passes on what comes from one leg until it ends.
-func copyStream(to, from *leg) (how ending, alert uint8) {
+// copyStream passes on what comes from one span until it ends.
+func copyStream(to, from *span) (how ending, alert uint8) {
 	var buf buffer
 	defer buf.release()
 	in, out := from.stream(), to.stream()
@@ -148,27 +145,27 @@ func copyStream(to, from *leg) (how ending, alert uint8) {
 	}
 }
 
-// endOf says what an error of reading a leg means.
-func (l *leg) endOf(err error) (how ending, alert uint8) {
+// endOf says what an error of reading a span means.
+func (s *span) endOf(err error) (how ending, alert uint8) {
 	alert, alerted := alertOf(err)
 	switch {
-	case l.broken.Load():
+	case s.broken.Load():
 		return endedReset, 0 // and a write has taken the error away
 	case alerted:
 		return endedAlert, alert
 	case errors.Is(err, errStopped):
 		return endedFIN, 0
-	case l.tls != nil && errors.Is(err, io.EOF) && !l.fin:
+	case s.tls != nil && errors.Is(err, io.EOF) && !s.fin:
 		return endedCloseNotify, 0
-	case l.fin:
+	case s.fin:
 		return endedFIN, 0
 	}
 	return endedReset, 0
 }
 
 // awaitFIN reads past what follows a close_notify, which is to be ignored.
-func (l *leg) awaitFIN() ending {
-	if _, err := io.Copy(io.Discard, struct{ io.Reader }{l}); err != nil && !errors.Is(err, errStopped) {
+func (s *span) awaitFIN() ending {
+	if _, err := io.Copy(io.Discard, struct{ io.Reader }{s}); err != nil && !errors.Is(err, errStopped) {
 		return endedReset
 	}
 	return endedFIN
@@ -176,7 +173,7 @@ func (l *leg) awaitFIN() ending {
 
 // relay passes bytes in both directions until both have ended. The far one may
 // have begun: begun is told its ending.
-func relay(near, far *leg, begun chan ending) {
+func relay(near, far *span, begun chan ending) {
 	if begun == nil {
 		begun = make(chan ending, 1)
 		go func() { begun <- pass(near, far) }()

@@ -56,11 +56,16 @@ type dial struct {
 	expiry *time.Timer // closes conn
 }
 
+// A givenUp is the error of a dial that Close has ended. It is a timeout: nobody
+// had answered.
+type givenUp struct{}
+
+func (givenUp) Error() string   { return "no answer so far" }
+func (givenUp) Timeout() bool   { return true }
+func (givenUp) Temporary() bool { return false }
+
 // ErrLoopback is the error of a dial to the loopback of this host.
 var ErrLoopback = errors.New("the loopback of the host is not to be reached")
-
-// ErrGivenUp is the error of a dial that Close has ended.
-var ErrGivenUp = errors.New("no answer so far")
 
 // ErrTooMany is the error of a dial for which there is no room.
 var ErrTooMany = errors.New("too many destinations are being dialled")
@@ -79,7 +84,7 @@ func (d *Dialer) Dial(client event.Flow, done func(Result, error)) {
 			conn, err = d.connect(ctx, client.Server)
 		}
 		if errors.Is(ctx.Err(), context.Canceled) && conn == nil {
-			err = ErrGivenUp
+			err = givenUp{}
 		}
 		conn = d.tell(client, start, conn, err)
 		d.keep(client, this, conn)
@@ -98,7 +103,7 @@ func (d *Dialer) add(client event.Flow, this *dial) error {
 	}
 	switch {
 	case d.closed:
-		return ErrGivenUp
+		return givenUp{}
 	case len(d.dials) >= maxDials:
 		return ErrTooMany
 	case d.dials == nil:
