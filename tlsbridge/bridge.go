@@ -63,7 +63,8 @@ func (b *bridge) serve() {
 	}()
 	first, err := b.transport.first()
 	switch {
-	case err != nil: // met again below
+	case err != nil:
+		b.near.after = err // to be met again
 	case first != recordHandshake:
 		b.watch.ok(stepPlain, describePlain(b.transport.head))
 	case b.to.Open != nil && b.silence(spoke):

@@ -20,6 +20,7 @@ type span struct {
 	sealer   *sealer   // of alerts on it; nil: there can be none
 
 	ahead  []byte      // what await has read
+	after  error       // and met after it
 	fin    bool        // the peer's FIN was read; owned by who reads
 	broken atomic.Bool // it could not be written
 }
@@ -29,8 +30,11 @@ type span struct {
 func (s *span) await() bool {
 	b := make([]byte, smallBuffer)
 	n, err := s.Read(b)
-	s.ahead = b[:n]
-	return n > 0 || !errors.Is(err, os.ErrDeadlineExceeded)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	s.ahead, s.after = b[:n], err
+	return true
 }
 
 // Read reads from TCP.
@@ -39,6 +43,10 @@ func (s *span) Read(b []byte) (int, error) {
 		n := copy(b, s.ahead)
 		s.ahead = s.ahead[n:]
 		return n, nil
+	}
+	if err := s.after; err != nil {
+		s.after = nil
+		return 0, err
 	}
 	n, err := s.Conn.Read(b)
 	s.fin = s.fin || errors.Is(err, io.EOF)
