@@ -81,3 +81,17 @@ func TestSummaryPlain(t *testing.T) {
 		t.Errorf("%+v", s.TLS)
 	}
 }
+
+// An upstream leg has no segments: what is known of its TCP is the dial.
+func TestSummaryOfUpstream(t *testing.T) {
+	var s Summary
+	server := netip.MustParseAddrPort("203.0.113.7:443")
+	s.Add(&Event{Conn: 8, N: 1, Body: &Open{Server: server, Upstream: true, UpstreamOf: 7}})
+	if !s.Upstream || s.UpstreamOf != 7 || s.TCP.HandshakeDone || s.Server != server {
+		t.Errorf("%+v", s)
+	}
+	s.Add(&Event{Conn: 8, N: 2, Body: &Dialed{OK: true}})
+	if !s.TCP.HandshakeDone || !s.Open {
+		t.Errorf("connected: %+v", s)
+	}
+}

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"slices"
 	"strings"
 
 	"synscope/event"
@@ -32,6 +33,17 @@ type conn struct {
 	steps []Moment
 }
 
+// lookAt takes two connections apart, as far as they compare: of an upstream leg no
+// segment was seen.
+func lookAt(a, b Subject) (x, y *conn) {
+	x, y = look(a), look(b)
+	if x.Upstream != y.Upstream {
+		x.leaveOutSegments()
+		y.leaveOutSegments()
+	}
+	return x, y
+}
+
 // look takes the events of a connection apart.
 func look(s Subject) *conn {
 	c := &conn{name: s.Name}
@@ -55,6 +67,12 @@ func look(s Subject) *conn {
 		}
 	}
 	return c
+}
+
+// leaveOutSegments forgets what only segments show.
+func (c *conn) leaveOutSegments() {
+	c.syn, c.synAck = nil, nil
+	c.steps = slices.DeleteFunc(c.steps, func(m Moment) bool { return m.segment })
 }
 
 func (c *conn) segment(from event.Side, b *event.Segment) {
@@ -113,10 +131,12 @@ func (c *conn) completed() bool { return c.established != nil && c.failed == nil
 // peers, not escaped.
 func Outcome(s *event.Summary) string {
 	switch {
-	case s.Cause != "":
+	case s.TLS.State == event.TLSBroken && s.Cause != "":
 		return "TLS failed: " + s.Cause
 	case s.TLS.State == event.TLSBroken:
 		return "TLS failed"
+	case s.Cause != "":
+		return "failed: " + s.Cause
 	case s.TLS.State == event.TLSEstablished:
 		return session(&s.TLS)
 	case s.TCP.How == "refused":

@@ -23,7 +23,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // recorded returns the events of a connection in testdata. They were recorded
 // with the clients that the files are named after, against synscope serve; of
-// the segments only those with SYN, FIN or RST were kept.
+// the segments only those with SYN, FIN or RST were kept. The upstream legs are
+// of crypto/tls on both ends.
 func recorded(t testing.TB, name string) Subject {
 	t.Helper()
 	file, want, _ := strings.Cut(name, "#")
@@ -88,6 +89,8 @@ func TestGolden(t *testing.T) {
 		{"same", "curl", "curl-again", Options{}},
 		{"same.all", "curl", "curl-again", Options{All: true}},
 		{"resumed", "go-twice#13", "go-twice#14", Options{}},
+		{"upstream-legs", "upstream", "upstream-expired", Options{}},
+		{"upstream-leg-and-client", "curl", "upstream", Options{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer

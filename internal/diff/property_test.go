@@ -74,7 +74,8 @@ func checkTwo(t fataler, a, b Subject) {
 			placed[1]++
 		}
 	}
-	if n := len(look(a).steps) + len(look(b).steps); placed[0]+placed[1]+r.Uncompared != n {
+	x, y := lookAt(a, b)
+	if n := len(x.steps) + len(y.steps); placed[0]+placed[1]+r.Uncompared != n {
 		t.Fatalf("%d and %d steps placed, %d not compared, of %d", placed[0], placed[1], r.Uncompared, n)
 	}
 	if _, err := json.Marshal(r); err != nil {

@@ -108,7 +108,8 @@ type Moment struct {
 	// encrypted: {..} with handshake keys, [..] with application keys.
 	What string `json:"what"`
 
-	id string // What, without the brackets
+	id      string // What, without the brackets
+	segment bool   // it is a segment of TCP
 }
 
 // A Timing is a length of time in both connections; 0 where it is not known.
@@ -135,7 +136,7 @@ func Uses(e *event.Event) bool {
 
 // Compare compares two connections.
 func Compare(a, b Subject) *Report {
-	x, y := look(a), look(b)
+	x, y := lookAt(a, b)
 	r := &Report{A: x.head(), B: y.head(), Sections: sections(x, y), Timing: timings(x, y)}
 	r.Steps, r.Uncompared = align(x, y)
 	if i := slices.IndexFunc(r.Steps, func(s Step) bool { return !s.Common() }); i >= 0 {

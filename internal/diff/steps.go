@@ -18,7 +18,7 @@ func (c *conn) step(e *event.Event) {
 	m := Moment{T: e.T, N: e.N, From: e.From}
 	switch b := e.Body.(type) {
 	case *event.Segment:
-		m.What = segmentStep(b)
+		m.What, m.segment = segmentStep(b), true
 	case *event.Message:
 		m.What = typeset.MessageName(b)
 	case *event.ChangeCipherSpec:

@@ -56,6 +56,13 @@ var openSteps = []Step{
 			made. The few bits left in the number hold the MSS; window scaling and SACK are lost, unless timestamps carry them.`,
 	},
 	{
+		Name: "upstream-leg", Title: "Upstream leg", Spec: "RFC 9293, section 3.9.1 (OPEN)",
+		Text: `Synscope stands between the client and the destination: the client's connection ends here, and this one, to the real
+			destination, is synscope's own. It is dialled before the client's SYN is answered, so that the client meets what the
+			destination does: it accepts, refuses or is silent. The kernel makes it, so its segments are not seen; the kernel
+			tells how long the handshake took, and at the end what it counted.`,
+	},
+	{
 		Name: "simultaneous-open", Title: "Simultaneous open", Spec: "RFC 9293, section 3.5, figure 7",
 		Text: `Both sides send a SYN before either has received one. Each goes from SYN-SENT to SYN-RECEIVED, answers with SYN-ACK, and
 			both come to ESTABLISHED: one connection, not two. It is rare, since both must know the other's port.`,

@@ -14,7 +14,7 @@ import (
 // titles.
 func (p *printer) header() {
 	id := fmt.Sprintf("#%d", p.conn)
-	who := id + "  " + p.peers()
+	who := id + "  " + p.whose() + p.peers()
 	what, st := p.outcome()
 	if typeset.Columns(who)+3+typeset.Columns(what) <= p.Width {
 		p.print(line{{who, strong}, {strings.Repeat(" ", p.Width-typeset.Columns(who)-typeset.Columns(what)), plain}, {what, st}})
@@ -30,8 +30,19 @@ func (p *printer) header() {
 	p.print(nil)
 	title := p.title()
 	pad := (p.inner + 2 - typeset.Columns(title)) / 2
-	p.print(line{{" " + typeset.PadLeft("ms", timeWidth) + " " + typeset.PadLeft("client", stateWidth) + " ", strong},
+	p.print(line{{" " + typeset.PadLeft("ms", timeWidth) + " " + typeset.PadLeft(p.name(event.Client), stateWidth) + " ", strong},
 		{typeset.PadRight(strings.Repeat(" ", pad)+title, p.inner+2), faint}, {" server", strong}})
+}
+
+// whose says which client an upstream leg was dialled for.
+func (p *printer) whose() string {
+	switch {
+	case !p.upstream():
+		return ""
+	case p.open.UpstreamOf == 0:
+		return "upstream: "
+	}
+	return fmt.Sprintf("upstream of #%d: ", p.open.UpstreamOf)
 }
 
 // peers names the two ends of the connection, as far as they are known.
@@ -48,10 +59,15 @@ func (p *printer) peers() string {
 		return "addresses not known"
 	case p.open == nil:
 		return name
-	case name == "":
-		return p.escape(p.open.Client.String()) + " > " + p.escape(p.open.Server.String())
 	}
-	return p.escape(p.open.Client.String()) + " > " + name + " (" + p.escape(p.open.Server.String()) + ")"
+	from, to := p.escape(p.open.Client.String()), p.escape(p.open.Server.String())
+	if !p.open.Client.IsValid() { // it could not be dialled
+		from = p.name(event.Client)
+	}
+	if name != "" {
+		to = name + " (" + to + ")"
+	}
+	return from + " > " + to
 }
 
 // title stands between the names of the sides: when it was, where it came in,
@@ -78,6 +94,8 @@ func (p *printer) outcome() (string, style) {
 		return "refused", failure
 	case p.close != nil && p.close.How == "dropped":
 		return "no answer", failure
+	case p.close != nil && !p.close.HandshakeDone && p.upstream():
+		return "not connected", failure
 	case p.close != nil && !p.close.HandshakeDone:
 		return "TCP handshake not completed", failure
 	case p.serverHello != nil && p.partly:
@@ -137,7 +155,7 @@ func (p *printer) footer() {
 	}
 	p.print(nil)
 	p.remark("ended", p.ending())
-	if c := p.close; c != nil {
+	if c := p.close; c != nil && (c.HandshakeDone || !p.upstream()) {
 		p.remark("carried", p.traffic(c))
 		p.bars(c)
 	}
@@ -167,17 +185,23 @@ func (p *printer) ending() string {
 	if c == nil {
 		return "not yet: last event after " + typeset.Duration(p.last)
 	}
+	if p.upstream() && !c.HandshakeDone {
+		return "before it began"
+	}
 	var s string
 	switch c.How {
 	case "fin":
 		s = "in order, by FIN from both sides"
-		if p.firstFIN != event.NoSide {
-			s += ", the " + p.firstFIN.String() + " first"
+		switch {
+		case p.upstream() && !c.BothFIN:
+			s = "by FIN" + p.by(event.Client) + ", which did not wait for that of the server"
+		case p.firstFIN != event.NoSide:
+			s += ", " + p.the(p.firstFIN) + " first"
 		}
 	case "rst":
-		s = "by RST" + by(p.closedBy)
+		s = "by RST" + p.by(p.closedBy)
 		if c.BothFIN {
-			s = "by FIN from both sides, then RST" + by(p.closedBy) + ", which had closed its socket and takes nothing more"
+			s = "by FIN from both sides, then RST" + p.by(p.closedBy) + ", which had closed its socket and takes nothing more"
 		}
 	case "refused":
 		s = "the SYN was answered with RST: nothing listens on this port, or a policy refuses it"
@@ -200,15 +224,18 @@ func (p *printer) ending() string {
 	return s + "; " + typeset.Duration(c.Duration) + " in all"
 }
 
-func by(s event.Side) string {
+func (p *printer) by(s event.Side) string {
 	if s == event.NoSide {
 		return ""
 	}
-	return " from the " + s.String()
+	return " from " + p.the(s)
 }
 
 func (p *printer) traffic(c *event.Close) string {
-	s := fmt.Sprintf("client %s, server %s, %s", size(c.BytesClient), size(c.BytesServer), typeset.Count(c.SegmentsSeen, "segment"))
+	s := fmt.Sprintf("%s %s, server %s, %s", p.name(event.Client), size(c.BytesClient), size(c.BytesServer), typeset.Count(c.SegmentsSeen, "segment"))
+	if p.upstream() {
+		s += " by the kernel's count"
+	}
 	if c.RTT > 0 {
 		s += ", round trip " + typeset.Duration(c.RTT)
 	}
@@ -231,6 +258,9 @@ func (p *printer) bars(c *event.Close) {
 		{"TLS, waiting for client", c.WaitingClient},
 		{"TLS, waiting for server", c.WaitingServer},
 		{"  of that private key", c.Signing},
+	}
+	if p.upstream() {
+		parts[0].name, parts[1].name = "dial", "TLS, waiting for us"
 	}
 	if c.WaitingClient+c.WaitingServer == 0 {
 		parts[1].name, parts[1].d = "TLS handshake", c.TLSHandshake

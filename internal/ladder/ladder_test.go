@@ -34,6 +34,12 @@ var stories = []struct {
 	{"bulk", bulk},
 	{"reset-mid-handshake", resetMidHandshake},
 	{"half-open", halfOpen},
+	{"upstream-tls13", upstream13},
+	{"upstream-expired", upstreamExpired},
+	{"upstream-refused", upstreamRefused},
+	{"upstream-reset", upstreamReset},
+	{"upstream-gap", upstreamGap},
+	{"upstream-failed", upstreamFailed},
 }
 
 func render(t *testing.T, events []*event.Event, o Options) []byte {
@@ -84,6 +90,7 @@ func TestGoldenVariants(t *testing.T) {
 		{"tls12-resumed.explain", tls12Resumed(), Options{Explain: true}},
 		{"half-open.explain", halfOpen(), Options{Explain: true}},
 		{"refused.explain", refusedPort(), Options{Explain: true}},
+		{"upstream-expired.explain", upstreamExpired(), Options{Explain: true}},
 		{"unknown-ca.color", unknownCA(), Options{Unicode: true, Color: true}},
 		{"unknown-ca.ascii", unknownCA(), Options{}},
 	} {

@@ -4,12 +4,18 @@ import (
 	"fmt"
 
 	"synscope/event"
+	"synscope/internal/typeset"
 )
 
 // noteText is what an event that is no part of either protocol tells, not yet
 // escaped.
 func noteText(b event.Body) string {
 	switch b := b.(type) {
+	case *event.Dialed:
+		if b.OK {
+			return "the kernel dials, and is connected after " + typeset.Duration(b.Duration)
+		}
+		return "the kernel dials, and is not connected after " + typeset.Duration(b.Duration) + ": " + b.Error
 	case *event.Fault:
 		return fmt.Sprintf("FAULT %s at %s: %s", b.Scenario, b.At, b.Action)
 	case *event.Gap:

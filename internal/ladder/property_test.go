@@ -162,6 +162,7 @@ func TestAnUnfinishedConnectionIsDrawn(t *testing.T) {
 func TestEveryKindIsDrawn(t *testing.T) {
 	want := map[event.Kind]string{
 		"conn.open": "203.0.113.9:999", "tcp.segment": "seq 41", "tcp.state": "CLOSE-WAIT", "tcp.drop": "no reason at all",
+		"tcp.dial":    "is not connected after 4.00 ms",
 		"tls.message": "KeyUpdate", "tls.change_cipher_spec": "ChangeCipherSpec", "tls.alert": "Alert decode_error",
 		"tls.application_data": "ApplicationData", "tls.undecoded": "not decoded: no key", "tls.state": "WAIT_EOED",
 		"tls.endpoint": "crypto/tls uses", "tls.established": "TLS_CHACHA20_POLY1305_SHA256", "tls.failed": "they fell out",
@@ -170,7 +171,7 @@ func TestEveryKindIsDrawn(t *testing.T) {
 	}
 	bodies := []event.Body{
 		&event.Open{}, &event.Segment{SeqRel: 41, Flags: event.SYN}, &event.TCPState{Side: client, New: event.StateCloseWait},
-		&event.Drop{Reason: "no reason at all"}, &event.Message{Type: event.KeyUpdateType}, &event.ChangeCipherSpec{},
+		&event.Drop{Reason: "no reason at all"}, &event.Dialed{Error: "no way", Duration: 4 * time.Millisecond}, &event.Message{Type: event.KeyUpdateType}, &event.ChangeCipherSpec{},
 		&event.Alert{Description: 50}, &event.ApplicationData{}, &event.Undecoded{Reason: "no key"},
 		&event.TLSState{Side: server, New: event.TLSWaitEOED}, &event.TLSStep{Step: "sign", OK: true},
 		&event.Established{CipherSuite: 0x1303}, &event.Failed{Cause: "they fell out"}, &event.Fault{Scenario: "tripwire"},

@@ -18,6 +18,7 @@ type step struct {
 	fold   *fold          // set for a run of segments drawn as one
 	arrow  bool           // something was sent
 	note   string         // text of a note
+	dial   bool           // it is of the dial of an upstream leg
 	marked bool           // stands out
 	dying  string         // why the receiver ignored the segment
 	partOf []string       // messages that it carried a part of, but not the end
@@ -159,6 +160,11 @@ func (t *teller) tell(e *event.Event) {
 		t.failed, t.failedAt = b, e.T
 	case *event.Close:
 		t.close, t.closedBy = b, e.From
+		if t.upstream() && b.How == "fin" {
+			t.firstFIN = e.From
+		}
+	case *event.Dialed:
+		t.note(e, noteText(b), !b.OK).dial = true
 	case *event.Fault, *event.Gap, *event.CaptureEnd:
 		t.note(e, noteText(b), true)
 	case *event.Unreachable, *event.Device:
@@ -233,10 +239,15 @@ func (t *teller) causeOf(e *event.Event, b *event.TCPState) *step {
 	default:
 		what += "by nothing that was observed"
 	}
-	if l := len(t.steps); l > 0 && t.steps[l-1].note == what && t.steps[l-1].n != 0 {
+	return t.again(e, what, false)
+}
+
+// again is note, but for the same text twice in a row.
+func (t *teller) again(e *event.Event, text string, marked bool) *step {
+	if l := len(t.steps); l > 0 && t.steps[l-1].note == text && t.steps[l-1].n != 0 {
 		return t.steps[l-1]
 	}
-	return t.note(e, what, false)
+	return t.note(e, text, marked)
 }
 
 // compareViews marks what only the wire implies, at sides whose endpoint speaks
@@ -323,6 +334,10 @@ func (t *teller) tlsState(e *event.Event, b *event.TLSState) {
 		bl.states.put(b.Side, st)
 		return
 	}
+	if what := t.unseenEnd(b); what != "" {
+		t.again(e, what, b.New == event.TLSFailed).states.put(b.Side, st)
+		return
+	}
 	if len(t.steps) == 0 {
 		t.note(e, b.Side.String()+": "+b.Cause, false)
 	}
@@ -332,6 +347,25 @@ func (t *teller) tlsState(e *event.Event, b *event.TLSState) {
 		return
 	}
 	s.states.put(b.Side, st)
+}
+
+// unseenEnd names the end of an upstream leg that a TLS state comes of, of which
+// there is no segment; "" for any other state.
+func (t *teller) unseenEnd(b *event.TLSState) string {
+	if !t.upstream() {
+		return ""
+	}
+	switch b.Cause {
+	case "fin":
+		return "FIN from " + t.the(b.Side)
+	case "rst":
+		return "RST"
+	case "timeout":
+		return "the kernel gives up"
+	case "abandoned":
+		return "synscope gives up the handshake"
+	}
+	return ""
 }
 
 // endpoint notes what crypto/tls said, unless it only confirms the wire.
@@ -357,6 +391,25 @@ func (t *teller) decideVersion() {
 	case t.hello != nil:
 		t.tls13 = slices.Contains(t.hello.SupportedVersions, event.VersionTLS13)
 	}
+}
+
+// upstream reports whether it is of an upstream leg.
+func (t *story) upstream() bool { return t.open != nil && t.open.Upstream }
+
+// name is what a side is called at the beginning of a line, and the what it is
+// called in a sentence: by our name, where it is us.
+func (t *story) name(s event.Side) string {
+	if s == event.Client && t.upstream() {
+		return "synscope"
+	}
+	return s.String()
+}
+
+func (t *story) the(s event.Side) string {
+	if name := t.name(s); name != s.String() {
+		return name
+	}
+	return "the " + s.String()
 }
 
 func (t *story) resumed() bool {

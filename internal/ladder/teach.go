@@ -54,7 +54,10 @@ func (p *printer) ofVersion(name string) []lesson {
 // lessonsOfStep explains a segment, with this connection's own numbers.
 func (p *printer) lessonsOfStep(s *step) []lesson {
 	g := s.seg
-	if g == nil || s.fold != nil {
+	switch {
+	case s.dial:
+		return p.once("upstream-leg")
+	case g == nil || s.fold != nil:
 		return nil
 	}
 	var ls []lesson

@@ -78,10 +78,19 @@ func printable(s string) string {
 
 // event takes what an event says of packets.
 func (q *queue) event(e *event.Event) {
+	if client, ok := q.legs[e.Conn]; ok {
+		q.legEvent(client, e)
+		return
+	}
 	c := q.conns[e.Conn]
 	switch b := e.Body.(type) {
 	case *event.Open:
-		q.open(e.Conn)
+		switch {
+		case !b.Upstream:
+			q.open(e.Conn)
+		case len(q.legs) < q.limits.conns:
+			q.legs[e.Conn] = b.UpstreamOf
+		}
 	case *event.Close:
 		q.close(e.Conn)
 	case *event.Segment:
@@ -104,7 +113,27 @@ func (q *queue) event(e *event.Event) {
 		}
 		q.comment(e.Conn, c, newest, failedComment(b))
 	case *event.Gap:
-		q.comment(e.Conn, c, 0, fmt.Sprintf("trace.gap: %d %s lost: %s", b.Lost, b.What, b.Reason))
+		q.comment(e.Conn, c, 0, gapComment(b))
+	}
+}
+
+// legEvent takes an event of an upstream leg. It has no packets: what went wrong
+// with it is for the next one of its client.
+func (q *queue) legEvent(client uint64, e *event.Event) {
+	what := ""
+	switch b := e.Body.(type) {
+	case *event.Close:
+		delete(q.legs, e.Conn)
+		if b.Cause != "" {
+			what = "conn.close: " + b.Cause
+		}
+	case *event.Failed:
+		what = failedComment(b)
+	case *event.Gap:
+		what = gapComment(b)
+	}
+	if what != "" {
+		q.comment(client, q.conns[client], 0, fmt.Sprintf("upstream leg %d: %s", e.Conn, what))
 	}
 }
 
@@ -138,6 +167,10 @@ func stateComment(b *event.TCPState) string {
 		s += ", " + strings.TrimSpace(string(b.Cause.By)+" "+b.Cause.What)
 	}
 	return s
+}
+
+func gapComment(b *event.Gap) string {
+	return fmt.Sprintf("trace.gap: %d %s lost: %s", b.Lost, b.What, b.Reason)
 }
 
 func failedComment(b *event.Failed) string {

@@ -157,3 +157,24 @@ func TestTooManyConnections(t *testing.T) {
 	})
 	wantComments(t, b, "2 connection 2 is not followed: the limit of 1 is reached")
 }
+
+// An upstream leg has no packets. What went wrong with it is on the next one of
+// its client, whatever other packets come before.
+func TestUpstreamLeg(t *testing.T) {
+	b := run(t, Config{}, defaultLimits, func(l *link, _ func() string) {
+		client, other := l.open(), l.open()
+		client.send(event.Client, event.SYN, nil)
+		leg := &wire{link: l, id: 9}
+		leg.event(event.NoSide, event.Endpoint, &event.Open{Upstream: true, UpstreamOf: client.id})
+		leg.event(event.Client, event.Endpoint, &event.Dialed{OK: true})
+		leg.event(event.Client, event.Wire, &event.Message{Type: event.ClientHelloType})
+		leg.event(event.Server, event.Wire, &event.Gap{Lost: 3, What: "bytes", Reason: "the tracer's queue was full"})
+		leg.event(event.Client, event.Wire, &event.Failed{Side: event.Client, Cause: "synscope refused the server's certificate"})
+		leg.event(event.Client, event.Endpoint, &event.Close{How: "fin"})
+		other.send(event.Client, event.SYN, nil)
+		client.send(event.Server, event.SYN|event.ACK, nil)
+	})
+	wantComments(t, b,
+		"3 upstream leg 9: trace.gap: 3 bytes lost: the tracer's queue was full",
+		"3 upstream leg 9: tls.failed: client: synscope refused the server's certificate")
+}

@@ -6,6 +6,10 @@
 // TLS ([synscope/tlsbridge/tlswire]) and emits events, numbered and in order,
 // to the sinks. A sink that may be slow is put behind a [Queue] of its own.
 //
+// An upstream leg, which the bridge dials for a client, is told by an [Upstream]:
+// its bytes go through the same queue and the same decoder, and it is a
+// connection of its own.
+//
 // Nothing is lost silently: where a bound is hit, a trace.gap event counts what
 // was lost and says which bound it was.
 //

@@ -3,6 +3,7 @@ package tlswire
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -256,7 +257,7 @@ func Span(d time.Duration) string {
 	case d >= 10*time.Millisecond:
 		return d.Round(time.Millisecond).String()
 	}
-	return d.Round(10 * time.Microsecond).String()
+	return strconv.FormatFloat(float64(d.Round(10*time.Microsecond))/float64(time.Millisecond), 'f', -1, 64) + "ms" // in ASCII
 }
 
 // notTLS says what the bytes are that came in place of TLS.
