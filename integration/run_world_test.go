@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -146,29 +145,31 @@ func TestRunWorldFailures(t *testing.T) {
 		conn.Write([]byte{21, 3, 3, 0, 2, 2, 112}) // unrecognized_name
 		io.Copy(io.Discard, conn)
 	})
+	const leg = "upstream leg #2"
 	for _, c := range []struct {
 		name string
 		port string
 		args []string // of curl, besides
 		exit int
-		says string // of curl
+		says string          // of curl
+		code event.CauseCode // of the client's connection, whose cause names the leg
 		leg  event.CauseCode
 	}{
-		{"good", "1001", nil, 0, "hello", ""},
-		{"expired", "1002", nil, 60, "certificate has expired", ""},
-		{"expired, accepted", "1002", []string{"-k"}, 0, "hello", ""},
-		{"self-signed", "1003", nil, 60, "self-signed certificate", ""},
-		{"self-signed, accepted", "1003", []string{"-k"}, 0, "hello", ""},
-		{"wrong name", "1004", nil, 60, "no alternative certificate subject name matches", ""},
-		{"unknown issuer", "1005", nil, 60, "unable to get local issuer certificate", ""},
-		{"TLS 1.0 only", "1006", []string{"--tlsv1.2"}, 35, "protocol version", ""},
-		{"client certificate required, TLS 1.3", "1007", nil, 56, "certificate required", ""},
-		{"client certificate required, TLS 1.2", "1008", nil, 35, "handshake failure", ""},
-		{"reset in the handshake", "1009", nil, 35, "Connection reset by peer", ""},
-		{"closed in the handshake", "1010", nil, 35, "unexpected eof|SSL_ERROR_SYSCALL", ""},
-		{"no TLS", "1011", nil, 35, "wrong version number", ""},
-		{"internal error", "1012", nil, 35, "internal error", ""},
-		{"unrecognized name", "1013", nil, 35, "unrecognized name", ""},
+		{"good", "1001", nil, 0, "hello", "", ""},
+		{"expired", "1002", nil, 60, "certificate has expired", event.CauseExpired, ""},
+		{"expired, accepted", "1002", []string{"-k"}, 0, "hello", "", ""},
+		{"self-signed", "1003", nil, 60, "self-signed certificate", event.CauseSelfSigned, ""},
+		{"self-signed, accepted", "1003", []string{"-k"}, 0, "hello", "", ""},
+		{"wrong name", "1004", nil, 60, "no alternative certificate subject name matches", event.CauseLeftAfterHandshake, ""},
+		{"unknown issuer", "1005", nil, 60, "unable to get local issuer certificate", event.CauseUntrustedAuthority, ""},
+		{"TLS 1.0 only", "1006", []string{"--tlsv1.2"}, 35, "protocol version", event.CauseUpstreamFailed, event.CauseNoCommonVersion},
+		{"client certificate required, TLS 1.3", "1007", nil, 56, "certificate required", event.CauseUpstreamFailed, event.CauseNoClientCertificate},
+		{"client certificate required, TLS 1.2", "1008", nil, 35, "handshake failure", event.CauseUpstreamFailed, event.CauseNoClientCertificate},
+		{"reset in the handshake", "1009", nil, 35, "Connection reset by peer", event.CauseUpstreamFailed, event.CauseResetAfterHello},
+		{"closed in the handshake", "1010", nil, 35, "unexpected eof|SSL_ERROR_SYSCALL", event.CauseUpstreamFailed, event.CauseServerClosed},
+		{"no TLS", "1011", nil, 35, "wrong version number", event.CauseUpstreamFailed, event.CauseTLSToPlainPort},
+		{"internal error", "1012", nil, 35, "internal error", event.CauseUpstreamFailed, event.CauseInternalError},
+		{"unrecognized name", "1013", nil, 35, "unrecognized name", event.CauseUpstreamFailed, event.CauseUnrecognizedName},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o.asEachUser(t, func(t *testing.T, b *bench) {
@@ -176,32 +177,36 @@ func TestRunWorldFailures(t *testing.T) {
 				args := append([]string{"curl", "-4sS", "-m", "20", url}, c.args...)
 				// As it is without synscope, it is to be with it.
 				plain := o.near.run(nil, args[0], append(args[1:], "--cacert", p.path("root.pem"))...)
+				if plain.code != c.exit || !matches(c.says, plain.out) {
+					t.Errorf("without synscope: exit %d, want %d and %q:\n%s", plain.code, c.exit, c.says, plain.out)
+				}
 				out := b.run(args...)
 				if got := out.status.ExitStatus(); got != c.exit || !matches(c.says, out.stdout+out.stderr) {
 					t.Errorf("curl exits with %d, want %d and %q:\n%s%s", got, c.exit, c.says, out.stdout, out.stderr)
 				}
-				if plain.code != c.exit || !matches(c.says, plain.out) {
-					t.Errorf("without synscope: exit %d, want %d and %q:\n%s", plain.code, c.exit, c.says, plain.out)
+				if code, cause := out.story(t).cause(); code != c.code || code != "" && !strings.Contains(cause, leg) {
+					t.Errorf("the cause is %s: %s, want %s with %q", code, cause, c.code, leg)
 				}
-				s := out.story(t)
-				t.Logf("%s", s.cause())
-				for _, leg := range out.legs {
-					t.Logf("leg: %s", leg.cause())
+				if len(out.legs) != 1 {
+					t.Fatalf("%d upstream legs, want 1", len(out.legs))
+				}
+				if code, cause := out.legs[0].cause(); code != c.leg {
+					t.Errorf("the cause of the leg is %s: %s, want %s", code, cause, c.leg)
 				}
 			})
 		})
 	}
 }
 
-// cause is what a connection's last words are.
-func (s story) cause() string {
+// cause is why a connection went wrong.
+func (s story) cause() (event.CauseCode, string) {
 	for _, f := range find[*event.Failed](s) {
-		return fmt.Sprintf("tls.failed %s: %s", f.Code, f.Cause)
+		return f.Code, f.Cause
 	}
 	for _, c := range find[*event.Close](s) {
-		return fmt.Sprintf("conn.close %s %s: %s", c.How, c.Code, c.Cause)
+		return c.Code, c.Cause
 	}
-	return ""
+	return "", ""
 }
 
 func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }

@@ -34,6 +34,14 @@ type judgement struct {
 	until time.Time
 }
 
+func (j judgement) String() string {
+	s := [...]string{trusted: "of our authority", selfSigned: "self-signed", stranger: "of an authority that nobody knows"}[j.standing]
+	if !j.until.IsZero() {
+		s += ", expired with an authority of it"
+	}
+	return s
+}
+
 // judge judges the first certificate of a chain by the roots, nil for those of the
 // system.
 func judge(chain []*x509.Certificate, roots *x509.CertPool) judgement {

@@ -57,6 +57,7 @@ const (
 	stepPlain       = "plain"
 	stepClose       = "close"
 	stepPass        = "pass"
+	stepLikeness    = "likeness"
 )
 
 // maxDetail bounds, in bytes, what a step quotes from the client: names and

@@ -48,10 +48,13 @@ func (o *opening) configure(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		o.refuse(err)
 		return nil, err
 	}
+	start := time.Now()
 	cert, err := o.config.Authority.imitate(o.state.PeerCertificates, o.judged)
 	if err != nil {
+		o.watch.timed(stepLikeness, "", start, err)
 		return nil, err
 	}
+	o.watch.timed(stepLikeness, keyName(cert.Leaf.PublicKey)+", "+o.judged.String(), start, nil)
 	cert.PrivateKey = timed(cert.PrivateKey, o.watch)
 	return o.nearConfig(cert), nil
 }

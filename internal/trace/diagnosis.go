@@ -23,6 +23,9 @@ func (c *conn) diagnosed(by event.Side, b *event.Close) *event.Close {
 		if why, leg := c.upstreamFailed(); leg != 0 && (x.code != "" || b.How != "fin") {
 			x, b.Leg = why, leg
 		}
+		if x.code == event.CauseLeftAfterHandshake {
+			x.cause += c.upstreamUnproven()
+		}
 	}
 	if x.code == "" {
 		return b

@@ -27,7 +27,8 @@ type leg struct {
 	by     event.Side
 	closed bool // nothing more comes
 
-	wrong diagnosis // what was told to have gone wrong
+	wrong    diagnosis // what was told to have gone wrong
+	unproven string    // why the certificate of the destination is not to be trusted
 }
 
 // observeLeg takes an observation of an upstream leg.
@@ -227,6 +228,16 @@ func (c *conn) upstreamFailed() (why diagnosis, leg uint64) {
 		cause: fmt.Sprintf("upstream leg #%d to %s failed: %s", u.id, u.leg.to, u.leg.wrong.cause),
 		hint:  u.leg.wrong.hint,
 	}, u.id
+}
+
+// upstreamUnproven says that the certificate that a client refuses is like that
+// of its destination, which synscope would not trust either; "" if it would.
+func (c *conn) upstreamUnproven() string {
+	u := c.upstream
+	if u == nil || u.leg.unproven == "" {
+		return ""
+	}
+	return fmt.Sprintf("; so is the certificate that upstream leg #%d met at %s: %s", u.id, u.leg.to, u.leg.unproven)
 }
 
 // upstreamWaits says that the upstream leg of a client waits for its server, ""

@@ -164,10 +164,17 @@ func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 		f.Cause += c.seen.lost(event.Client) + c.upstreamWaits()
 	case event.CauseClientGaveUp:
 		f.Cause += c.upstreamWaits()
-	case event.CauseUntrustedAuthority, event.CauseCertificateRefused:
-		if c.tls.ours && c.leg == nil && f.Side == event.Client {
+	case event.CauseUntrustedAuthority, event.CauseCertificateRefused, event.CauseIncompleteChain:
+		if why := c.upstreamUnproven(); why != "" {
+			f.Cause += why
+		} else if c.upstream != nil && c.tls.ours {
+			f.Hint = "the client trusts authorities of its own choice, or pins the certificate: leave its TLS unopened, synscope run --watch NAME"
+		} else if c.tls.ours && c.leg == nil && f.Side == event.Client {
 			f.Hint += "; synscope ca --trust says how, for the authority of this endpoint"
 		}
+	case event.CauseSelfSigned, event.CauseExpired, event.CauseNotYetValid, event.CauseWrongName,
+		event.CauseWeakCertificate, event.CauseUnsupportedCert:
+		f.Cause += c.upstreamUnproven()
 	}
 	if c.leg != nil {
 		c.leg.wrong = diagnosis{f.Code, f.Cause, f.Hint}
@@ -197,6 +204,9 @@ func (c *conn) observeTLS(o *observation) {
 	case t.step != nil:
 		if t.step.Step == "sign" {
 			s.signing += t.step.Duration
+		}
+		if t.step.Step == "verify" && c.leg != nil {
+			c.leg.unproven = t.step.Error
 		}
 		if t.step.Step == "handshake" && !t.step.OK {
 			s.accepts, _ = strings.CutPrefix(t.step.Detail, "accepts ")
