@@ -45,7 +45,7 @@ type Close struct {
 	Code  CauseCode `json:"code,omitempty"`
 	Cause string    `json:"cause,omitempty"`
 	Hint  string    `json:"hint,omitempty"`
-	Leg   uint64    `json:"leg,omitempty"` // with code upstream_failed: the upstream leg
+	Leg   uint64    `json:"leg,omitempty"` // the upstream leg that it comes from, if it does
 
 	BytesClient   uint64 `json:"bytes_client"` // payload sent by the client, each byte once
 	BytesServer   uint64 `json:"bytes_server"`

@@ -352,7 +352,7 @@ type Failed struct {
 	Cause string    `json:"cause"`           // one line for a person
 	Error string    `json:"error,omitempty"` // our endpoint's own error, if it has one
 	Hint  string    `json:"hint,omitempty"`  // what to do about it
-	Leg   uint64    `json:"leg,omitempty"`   // with code upstream_failed: the upstream leg
+	Leg   uint64    `json:"leg,omitempty"`   // the upstream leg that it comes from, if it does
 }
 
 // Kind returns "tls.failed".

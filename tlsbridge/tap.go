@@ -68,7 +68,10 @@ func (t *Tap) tell(err error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		t.end(event.Server, "fin")
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, syscall.EPIPE): // a RST after the FIN, says the kernel
+		t.end(event.Server, "fin")
+		t.end(event.Server, "rst")
+	case errors.Is(err, syscall.ECONNRESET):
 		t.end(event.Server, "rst")
 	case errors.Is(err, syscall.ETIMEDOUT): // the kernel gave up; no deadline
 		t.end(event.Client, "timeout")

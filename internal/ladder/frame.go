@@ -200,8 +200,11 @@ func (p *printer) ending() string {
 		}
 	case "rst":
 		s = "by RST" + p.by(p.closedBy)
-		if c.BothFIN {
+		switch {
+		case c.BothFIN:
 			s = "by FIN from both sides, then RST" + p.by(p.closedBy) + ", which had closed its socket and takes nothing more"
+		case p.upstream() && p.closedBy == event.Server && c.Code == "" && p.failed == nil:
+			s += ", which had ended the session before"
 		}
 	case "refused":
 		s = "the SYN was answered with RST: nothing listens on this port, or a policy refuses it"

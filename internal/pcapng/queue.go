@@ -128,15 +128,17 @@ type queue struct {
 	bytes   int      // sum of their sizes
 	conns   map[uint64]*conn
 	legs    map[uint64]uint64 // upstream legs, and the clients that they are for
-	frame   uint64 // of the newest packet queued
-	seen    uint64 // of the newest packet, queued or lost
-	keys    []byte // for the next packet, while the queue is empty
-	notes   notes  // for the next packet of any connection
+	frame   uint64            // of the newest packet queued
+	seen    uint64            // of the newest packet, queued or lost
+	keys    []byte            // for the next packet, while the queue is empty
+	notes   notes             // for the next packet of any connection
 
 	lostPackets, lostSecrets uint64 // not told yet
 }
 
-func newQueue(l *limits) queue { return queue{limits: l, conns: make(map[uint64]*conn), legs: make(map[uint64]uint64)} }
+func newQueue(l *limits) queue {
+	return queue{limits: l, conns: make(map[uint64]*conn), legs: make(map[uint64]uint64)}
+}
 
 // add queues a copy of a packet, of at most snap bytes if that is not 0.
 func (q *queue) add(p *Packet, snap int, now time.Time) {

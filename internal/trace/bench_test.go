@@ -65,3 +65,37 @@ func (s *session) packets(w *wire) (packets [][]byte) {
 	send(event.Client, event.ACK, "")
 	return packets
 }
+
+// A whole upstream leg, with its secrets: what it costs the tracer besides the
+// connection of the client.
+func BenchmarkUpstream(b *testing.B) {
+	s := record(b, tls.VersionTLS13)
+	e := newEngine(Config{Endpoint: event.Client, Sinks: []Sink{nobody{}}}, defaultLimits, time.Now())
+	t := &Tracer{engine: e}
+	t.q.limits, t.q.wake = &t.limits, make(chan struct{}, 1)
+	secrets := s.secrets(b)
+	var spare []observation
+	b.ReportAllocs()
+	for b.Loop() {
+		u := t.Upstream(testFlow, event.Dial{Time: e.now, Flow: testFlow})
+		u.TLSStart()
+		for _, f := range s.flights {
+			u.Bytes(f.from, []byte(f.data))
+		}
+		for _, x := range secrets {
+			u.Secret(x.Label, x.ClientRandom, x.Secret)
+		}
+		u.TLSEnd(nil)
+		u.Close(event.TransportInfo{})
+		items, _ := t.q.take(spare)
+		for i := range items {
+			e.observe(&items[i])
+		}
+		spare = items[:0]
+		e.now = e.now.Add(time.Second)
+		e.housekeep()
+	}
+	if n := e.nextConn; n < uint64(b.N) {
+		b.Errorf("%d legs in %d rounds", n, b.N)
+	}
+}

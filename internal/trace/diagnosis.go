@@ -20,21 +20,13 @@ func (c *conn) diagnosed(by event.Side, b *event.Close) *event.Close {
 		x = c.diagnoseLeg(b, by)
 	} else {
 		x = c.endingOf(b, by).diagnose()
-		if why, leg := c.upstreamFailed(); leg != 0 && (x.code != "" || b.How != "fin") {
-			x, b.Leg = why, leg
-		}
-		if x.code == event.CauseLeftAfterHandshake {
-			x.cause += c.upstreamUnproven()
-		}
 	}
-	if x.code == "" {
+	if x.code == "" && b.How == "fin" {
 		return b
 	}
 	x.hint = cmp.Or(x.hint, hints[x.code], tlswire.Hint(x.code))
+	x, b.Leg = c.blamed(x)
 	b.Code, b.Cause, b.Hint = x.code, x.cause, x.hint
-	if c.leg != nil {
-		c.leg.wrong = x
-	}
 	return b
 }
 

@@ -27,8 +27,8 @@ type leg struct {
 	by     event.Side
 	closed bool // nothing more comes
 
-	wrong    diagnosis // what was told to have gone wrong
-	unproven string    // why the certificate of the destination is not to be trusted
+	wrong  diagnosis // what was told to have gone wrong
+	doubts string    // what our endpoint has against the server's certificate, though it goes on
 }
 
 // observeLeg takes an observation of an upstream leg.
@@ -216,28 +216,47 @@ func (l *leg) undialed() diagnosis {
 	return diagnosis{} // nobody waited for it any more
 }
 
-// upstreamFailed returns why the connection of a client goes wrong if its upstream
-// leg went wrong before, and the leg; 0 if it did not.
-func (c *conn) upstreamFailed() (why diagnosis, leg uint64) {
-	u := c.upstream
-	if u == nil || u.leg.wrong.code == "" {
-		return diagnosis{}, 0
+// blamed returns why a connection went wrong with what its upstream leg has to do
+// with it, and the leg; 0 if nothing. Of a leg it notes it, for its client.
+func (c *conn) blamed(why diagnosis) (_ diagnosis, leg uint64) {
+	switch u := c.upstream; {
+	case c.leg != nil:
+		c.leg.wrong = why
+		return why, 0
+	case u == nil:
+		return why, 0
+	case u.leg.wrong.code != "":
+		return diagnosis{
+			code:  event.CauseUpstreamFailed,
+			cause: fmt.Sprintf("upstream leg #%d to %s failed: %s", u.id, u.leg.to, u.leg.wrong.cause),
+			hint:  u.leg.wrong.hint,
+		}, u.id
+	case u.leg.doubts != "" && refusals[why.code]:
+		return u.likened(why), u.id
 	}
-	return diagnosis{
-		code:  event.CauseUpstreamFailed,
-		cause: fmt.Sprintf("upstream leg #%d to %s failed: %s", u.id, u.leg.to, u.leg.wrong.cause),
-		hint:  u.leg.wrong.hint,
-	}, u.id
+	return why, 0
 }
 
-// upstreamUnproven says that the certificate that a client refuses is like that
-// of its destination, which synscope would not trust either; "" if it would.
-func (c *conn) upstreamUnproven() string {
-	u := c.upstream
-	if u == nil || u.leg.unproven == "" {
-		return ""
+// refusals are the causes by which a client does not take a certificate.
+var refusals = map[event.CauseCode]bool{
+	event.CauseUntrustedAuthority: true, event.CauseSelfSigned: true, event.CauseIncompleteChain: true, event.CauseExpired: true,
+	event.CauseNotYetValid: true, event.CauseWrongName: true, event.CauseWeakCertificate: true, event.CauseUnsupportedCert: true,
+	event.CauseCertificateRefused: true, event.CauseLeftAfterHandshake: true,
+}
+
+// hintLikeness is for a client that does not know the issuer.
+const hintLikeness = "the client was shown a likeness of the real certificate, which is trusted where synscope trusts the real one " +
+	"(SSL_CERT_FILE or SSL_CERT_DIR in its environment); or let TLS pass untouched (run --tls watch)"
+
+// likened says of a client that refused a certificate that our endpoint thinks no
+// better of the one on this leg, after which the client's was made.
+func (c *conn) likened(why diagnosis) diagnosis {
+	why.cause += fmt.Sprintf("; so it is with the real one, on upstream leg #%d to %s: %s", c.id, c.leg.to, c.leg.doubts)
+	switch why.code {
+	case event.CauseUntrustedAuthority, event.CauseSelfSigned, event.CauseCertificateRefused:
+		why.hint = hintLikeness
 	}
-	return fmt.Sprintf("; so is the certificate that upstream leg #%d met at %s: %s", u.id, u.leg.to, u.leg.unproven)
+	return why
 }
 
 // upstreamWaits says that the upstream leg of a client waits for its server, ""

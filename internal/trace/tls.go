@@ -156,31 +156,28 @@ func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 		e := tlswire.Endpoint{Client: c.leg != nil && c.tls.ours, Error: c.tls.err, Accepts: c.tls.accepts}
 		f = cmp.Or(d.Diagnose(e), f)
 	}
-	if why, leg := c.upstreamFailed(); leg != 0 {
-		f.Code, f.Cause, f.Hint, f.Leg = why.code, why.cause, why.hint, leg
-	}
 	switch f.Code {
 	case event.CauseServerSilent:
 		f.Cause += c.seen.lost(event.Client) + c.upstreamWaits()
 	case event.CauseClientGaveUp:
 		f.Cause += c.upstreamWaits()
-	case event.CauseUntrustedAuthority, event.CauseCertificateRefused, event.CauseIncompleteChain:
-		if why := c.upstreamUnproven(); why != "" {
-			f.Cause += why
-		} else if c.upstream != nil && c.tls.ours {
-			f.Hint = "the client trusts authorities of its own choice, or pins the certificate: leave its TLS unopened, synscope run --watch NAME"
-		} else if c.tls.ours && c.leg == nil && f.Side == event.Client {
+	case event.CauseUntrustedAuthority, event.CauseCertificateRefused:
+		switch {
+		case !c.tls.ours || c.leg != nil || f.Side != event.Client:
+		case c.upstream != nil:
+			f.Hint = hintOwnTrust
+		default:
 			f.Hint += "; synscope ca --trust says how, for the authority of this endpoint"
 		}
-	case event.CauseSelfSigned, event.CauseExpired, event.CauseNotYetValid, event.CauseWrongName,
-		event.CauseWeakCertificate, event.CauseUnsupportedCert:
-		f.Cause += c.upstreamUnproven()
 	}
-	if c.leg != nil {
-		c.leg.wrong = diagnosis{f.Code, f.Cause, f.Hint}
-	}
+	var why diagnosis
+	why, f.Leg = c.blamed(diagnosis{f.Code, f.Cause, f.Hint})
+	f.Code, f.Cause, f.Hint = why.code, why.cause, why.hint
 	c.emit(at, event.Wire, f.Side, f)
 }
+
+// hintOwnTrust is for a client that does not know the authority of a run.
+const hintOwnTrust = "the client trusts authorities of its own choice, or pins the certificate: let its TLS pass untouched (run --watch NAME)"
 
 // gaveUp tells of a failure that only our endpoint knows of.
 func (c *conn) gaveUp(at time.Time) {
@@ -206,7 +203,7 @@ func (c *conn) observeTLS(o *observation) {
 			s.signing += t.step.Duration
 		}
 		if t.step.Step == "verify" && c.leg != nil {
-			c.leg.unproven = t.step.Error
+			c.leg.doubts = t.step.Error
 		}
 		if t.step.Step == "handshake" && !t.step.OK {
 			s.accepts, _ = strings.CutPrefix(t.step.Detail, "accepts ")

@@ -461,3 +461,34 @@ func TestUpstreamVersions(t *testing.T) {
 		}
 	}
 }
+
+// What our endpoint has against a certificate, and yet shows its likeness to the
+// client, is no failure of the leg; but it is why the client fails.
+func TestUpstreamDoubted(t *testing.T) {
+	const doubts = "x509: certificate signed by unknown authority"
+	for _, c := range []struct {
+		doubts, cause, hint string
+		leg                 uint64
+	}{
+		{doubts, "; so it is with the real one, on upstream leg #2 to 198.18.0.5:443: " + doubts, hintLikeness, 2},
+		{"", "", "", 0},
+	} {
+		r := newRelay(t, defaultLimits)
+		u := r.Upstream(r.flow, event.Dial{Time: time.Now(), Flow: testFlow})
+		u.Step(event.TLSStep{Step: "verify", OK: c.doubts == "", Error: c.doubts})
+		s := record(t, tls.VersionTLS12)
+		for _, f := range s.flights[:2] {
+			r.send(f.from, event.ACK|event.PSH, f.data)
+		}
+		r.client(event.ACK|event.PSH, "\x15\x03\x03\x00\x02\x02\x30") // unknown_ca
+		r.reset()
+		u.Close(event.TransportInfo{})
+		f := r.failed(1)
+		if f == nil || f.Code != "self_signed" || f.Leg != c.leg || !strings.HasSuffix(f.Cause, "after certificate"+c.cause) || c.hint != "" && f.Hint != c.hint {
+			t.Errorf("client: %+v, want the cause to end with %q", f, c.cause)
+		}
+		if x := r.closed(2); x.Code != "" {
+			t.Errorf("conn.close of the leg: %+v", x)
+		}
+	}
+}
