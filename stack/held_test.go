@@ -51,6 +51,16 @@ func TestHeldSYN(t *testing.T) {
 	}
 }
 
+// A verdict may be known at once.
+func TestHeldSYNIsDecidedAtOnce(t *testing.T) {
+	h := newRawHost(t, Config{Decide: func(_, _ netip.AddrPort, decided func(Verdict, string)) { decided(Accept, "") }})
+	c := h.conn(client4, server4)
+	c.send(syn, "")
+	c.want(synAck, "")
+	c.send(ack, "")
+	h.accept().Close()
+}
+
 func TestHeldSYNIsRefused(t *testing.T) {
 	asked, decide := newDecider()
 	h := newRawHost(t, Config{Decide: decide})

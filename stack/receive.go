@@ -56,15 +56,25 @@ func (s *Stack) receive(in *inbound) bool {
 	case p.Protocol == uint8(header.TCPProtocolNumber):
 		return s.receiveTCP(in)
 	case p.Protocol == uint8(header.ICMPv4ProtocolNumber), p.Protocol == uint8(header.ICMPv6ProtocolNumber):
-		if reply := echoReply(in.Views, p); reply != nil {
-			s.link.write(reply)
-		}
+		s.receiveICMP(in)
 	case p.Protocol == uint8(header.UDPProtocolNumber):
 		s.receiveUDP(in)
 	default:
 		s.reject(in, "protocol not served", unreachableProtocol)
 	}
 	return false
+}
+
+// receiveICMP answers an echo request. Other ICMP is for nobody here.
+func (s *Stack) receiveICMP(in *inbound) {
+	reply := echoReply(in.Views, &in.pkt)
+	switch {
+	case reply == nil:
+	case s.cfg.NoEcho:
+		s.reject(in, "echo is not relayed", unreachableProtocol)
+	default:
+		s.link.write(reply)
+	}
 }
 
 // checkIP checks what Parse does not: that the packet is whole, and the

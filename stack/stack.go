@@ -44,10 +44,13 @@ type Config struct {
 	Policy func(client, server netip.AddrPort) Verdict
 	// Decide takes the place of Policy where a verdict takes time. It is called
 	// on the device's read loop and must not block: it calls decided when it
-	// knows, from any goroutine, but not before it has returned. Until then the
-	// SYN is held, and one that the client sends again waits with it. Why says
-	// for the observer why a SYN is not accepted.
+	// knows, from any goroutine. Until then the SYN is held, and one that the
+	// client sends again waits with it. Why says for the observer why a SYN is
+	// not accepted.
 	Decide func(client, server netip.AddrPort, decided func(v Verdict, why string))
+	// NoEcho has ICMP echo requests answered with ICMP unreachable: nobody is
+	// to take for reachable what was not asked.
+	NoEcho bool
 	// Observer is told everything. Nil means nobody.
 	Observer Observer
 

@@ -67,7 +67,9 @@ func (b *bridge) serve() {
 		b.near.after = err // to be met again
 	case first != recordHandshake:
 		b.watch.ok(stepPlain, describePlain(b.transport.head))
-	case b.to.Open != nil && b.silence(spoke):
+	case b.to.Open == nil:
+		b.watch.ok(stepPass, untouched)
+	case b.silence(spoke):
 		begun = nil
 		if !b.open() {
 			return
@@ -84,6 +86,9 @@ func (b *bridge) silence(spoke chan bool) bool {
 	defer b.far.SetReadDeadline(time.Time{})
 	return !<-spoke
 }
+
+// untouched is the detail of stepPass.
+const untouched = "TLS passes untouched"
 
 // errUntouched has crypto/tls give up on a client that is to pass untouched.
 var errUntouched = errors.New("tlsbridge: TLS is to pass untouched")
@@ -136,7 +141,7 @@ func (b *bridge) passUntouched(err error) bool {
 		return false
 	}
 	t.rewind()
-	detail := "TLS passes untouched"
+	detail := untouched
 	if !errors.Is(err, errUntouched) {
 		detail += ": " + err.Error()
 	}

@@ -180,6 +180,9 @@ func (a *Authority) strangerNamed(real *x509.Certificate) (*x509.Certificate, er
 func (k *leafKeys) like(real crypto.PublicKey) (crypto.Signer, error) {
 	switch real := real.(type) {
 	case *rsa.PublicKey:
+		if bits := real.N.BitLen(); bits >= 1024 && bits < 2048 { // clients may think it too short, and it is made soon
+			return rsa.GenerateKey(rand.Reader, bits)
+		}
 		return k.rsa()
 	case *ecdsa.PublicKey:
 		if real.Curve == elliptic.P256() {

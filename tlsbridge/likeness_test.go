@@ -100,7 +100,10 @@ func TestLikeness(t *testing.T) {
 	ours.AddCert(authority().Certificate())
 
 	link := issue(t, root, asAuthority)
-	oldLink := issue(t, root, func(c *x509.Certificate) { asAuthority(c); c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-2, 0, 0), c.NotAfter.AddDate(-1, 0, 0) })
+	oldLink := issue(t, root, func(c *x509.Certificate) {
+		asAuthority(c)
+		c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-2, 0, 0), c.NotAfter.AddDate(-1, 0, 0)
+	})
 	other := issue(t, nil, asAuthority)
 	as := func(*x509.Certificate) {}
 	for _, c := range []struct {
@@ -112,9 +115,15 @@ func TestLikeness(t *testing.T) {
 		{"behind an intermediate", []*real{issue(t, link, as), link}, ""},
 		{"an intermediate missing", []*real{issue(t, link, as)}, "x509.UnknownAuthorityError"},
 		{"an intermediate expired", []*real{issue(t, oldLink, as), oldLink}, "invalid, reason 1"},
-		{"expired", []*real{issue(t, root, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-1, 0, 0), c.NotAfter.AddDate(0, -1, 0) })}, "invalid, reason 1"},
-		{"not yet valid", []*real{issue(t, root, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = c.NotBefore.AddDate(1, 0, 0), c.NotAfter.AddDate(2, 0, 0) })}, "invalid, reason 1"},
-		{"expired, of nobody", []*real{issue(t, other, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-1, 0, 0), c.NotAfter.AddDate(0, -1, 0) })}, "invalid, reason 1"},
+		{"expired", []*real{issue(t, root, func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-1, 0, 0), c.NotAfter.AddDate(0, -1, 0)
+		})}, "invalid, reason 1"},
+		{"not yet valid", []*real{issue(t, root, func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(1, 0, 0), c.NotAfter.AddDate(2, 0, 0)
+		})}, "invalid, reason 1"},
+		{"expired, of nobody", []*real{issue(t, other, func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-1, 0, 0), c.NotAfter.AddDate(0, -1, 0)
+		})}, "invalid, reason 1"},
 		{"self-signed", []*real{issue(t, nil, as)}, "x509.UnknownAuthorityError"},
 		{"of nobody", []*real{issue(t, other, as)}, "x509.UnknownAuthorityError"},
 		{"of nobody, who is shown", []*real{issue(t, other, as), other}, "x509.UnknownAuthorityError"},
@@ -171,11 +180,15 @@ func TestLikenessIsLike(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []crypto.Signer{p384, rsaKey, ed} {
+	for _, key := range []crypto.Signer{p384, rsaKey, short, ed} {
 		r := issueFor(t, key, root, func(c *x509.Certificate) {
 			c.Subject = pkix.Name{Country: []string{"NO"}, Organization: []string{"Ship & Co"}, CommonName: "ship"}
 			c.IPAddresses, c.EmailAddresses = []net.IP{net.IPv4(192, 0, 2, 7)}, []string{"a@ship.example"}

@@ -44,11 +44,10 @@ func (s *span) Read(b []byte) (int, error) {
 		s.ahead = s.ahead[n:]
 		return n, nil
 	}
-	if err := s.after; err != nil {
-		s.after = nil
-		return 0, err
+	n, err := 0, s.after
+	if s.after = nil; err == nil {
+		n, err = s.Conn.Read(b)
 	}
-	n, err := s.Conn.Read(b)
 	s.fin = s.fin || errors.Is(err, io.EOF)
 	return n, err
 }

@@ -74,11 +74,8 @@ func (p place) check() error {
 	return nil
 }
 
-// opens reports whether TLS with a server of that name is opened.
+// opens reports whether TLS with a server of that name is opened, where any is.
 func (p place) opens(serverName string) bool {
-	if p.tls == tlsWatch {
-		return false
-	}
 	serverName = strings.ToLower(strings.TrimSuffix(serverName, "."))
 	return !slices.ContainsFunc(p.watch, func(name string) bool {
 		name = strings.ToLower(name)
@@ -205,7 +202,11 @@ func (w *world) config(link sandbox.Link) synscope.Config {
 	}
 	if w.to == toWorld {
 		c.Name = w.name
-		c.World = &synscope.World{Ours: isOurs, Open: w.opens}
+		c.Stack.NoEcho = true
+		c.World = &synscope.World{Ours: isOurs}
+		if w.tls == tlsOpen {
+			c.World.Open = w.opens
+		}
 		if w.loopback {
 			c.World.Loopback = map[netip.Addr]netip.Addr{
 				hostAddresses[0]: netip.AddrFrom4([4]byte{127, 0, 0, 1}), hostAddresses[1]: netip.IPv6Loopback(),
@@ -216,7 +217,10 @@ func (w *world) config(link sandbox.Link) synscope.Config {
 }
 
 // isOurs reports whether a connection to the world is one to the name server.
-func isOurs(flow event.Flow) bool { return flow.Server.Addr() == nameServer }
+func isOurs(flow event.Flow) bool {
+	port := flow.Server.Port()
+	return flow.Server.Addr() == nameServer && (port == portDNS || port == portDoT)
+}
 
 // name returns the name that an address was given for.
 func (w *world) name(a netip.Addr) string {
