@@ -154,19 +154,19 @@ func (o *opening) handshakeFar(p proposal) error {
 func (o *opening) verify(state tls.ConnectionState) error {
 	chain := state.PeerCertificates
 	leaf := chain[0]
-	o.judged = judge(chain, o.to.Roots)
-	step := event.TLSStep{Step: stepVerify, Detail: bounded(leaf.Subject.String())}
-	opts := x509.VerifyOptions{
-		Roots: o.to.Roots, Intermediates: x509.NewCertPool(),
-		DNSName: cmp.Or(o.hello.ServerName, o.to.Name, o.watch.flow.Server.Addr().String()),
-	}
+	step := event.TLSStep{Step: stepVerify, OK: true, Detail: bounded(leaf.Subject.String())}
+	opts := x509.VerifyOptions{Roots: o.to.Roots, Intermediates: x509.NewCertPool()}
 	for _, c := range chain[1:] {
 		opts.Intermediates.AddCert(c)
 	}
-	if _, err := leaf.Verify(opts); err != nil {
-		step.Error = bounded(err.Error())
+	_, err := leaf.Verify(opts)
+	if err != nil {
+		o.judged = judge(chain, o.to.Roots)
 	} else {
-		step.OK = true
+		err = leaf.VerifyHostname(cmp.Or(o.hello.ServerName, o.to.Name, o.watch.flow.Server.Addr().String()))
+	}
+	if err != nil {
+		step.OK, step.Error = false, bounded(err.Error())
 	}
 	o.to.Conn.to.Step(step)
 	return nil
