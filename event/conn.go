@@ -48,9 +48,9 @@ type Close struct {
 	Leg   uint64    `json:"leg,omitempty"` // the upstream leg that it comes from, if it does
 
 	BytesClient   uint64 `json:"bytes_client"` // payload sent by the client, each byte once
-	BytesServer   uint64 `json:"bytes_server"`
-	SegmentsSeen  uint64 `json:"segments"`    // of an upstream leg: as the kernel counted them
-	Retransmits   uint64 `json:"retransmits"` // of an upstream leg: those of the kernel
+	BytesServer   uint64 `json:"bytes_server"` // of an upstream leg: as much of it as we read
+	SegmentsSeen  uint64 `json:"segments"`     // of an upstream leg: as the kernel counted them
+	Retransmits   uint64 `json:"retransmits"`  // of an upstream leg: those of the kernel
 	OutOfOrder    uint64 `json:"out_of_order,omitempty"`
 	TLSCutShort   bool   `json:"tls_cut_short,omitempty"` // ended after the handshake without close_notify (RFC 8446, section 6.1)
 	HandshakeDone bool   `json:"handshake_done"`          // the TCP handshake completed

@@ -303,8 +303,8 @@ func (t *teller) message(e *event.Event, b *event.Message) {
 const maxParts = 3
 
 // carried adds a block to the segment with the last of the frames. Where that
-// is not known, as on a connection that is tapped above TCP, it makes an arrow
-// of its own.
+// is not known, as on an upstream leg, what came in one moment makes an arrow of
+// its own.
 func (t *teller) carried(e *event.Event, frames []uint64) *block {
 	bl := &block{from: e.From, body: e.Body}
 	if len(frames) > 0 {
@@ -314,9 +314,12 @@ func (t *teller) carried(e *event.Event, frames []uint64) *block {
 		}
 	}
 	var s *step
-	if l := len(t.steps); l > 0 && t.steps[l-1].arrow && t.steps[l-1].seg == nil && t.steps[l-1].from == e.From {
-		s = t.steps[l-1]
-	} else {
+	if l := len(t.steps); l > 0 {
+		if last := t.steps[l-1]; last.arrow && last.seg == nil && last.from == e.From && last.t == e.T {
+			s = last
+		}
+	}
+	if s == nil {
 		s = t.add(&step{t: e.T, from: e.From, n: e.N, arrow: true})
 	}
 	s.blocks = append(s.blocks, bl)

@@ -21,7 +21,7 @@ func (c *conn) diagnosed(by event.Side, b *event.Close) *event.Close {
 	} else {
 		x = c.endingOf(b, by).diagnose()
 	}
-	if x.code == "" && b.How == "fin" {
+	if x.code == "" && (b.How == "fin" || by == event.Client) {
 		return b
 	}
 	x.hint = cmp.Or(x.hint, hints[x.code], tlswire.Hint(x.code))

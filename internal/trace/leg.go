@@ -20,12 +20,13 @@ type leg struct {
 	err    error  // of the dial
 	to     string // the destination, for a sentence
 	bytes  [3]uint64
-	heard  [3]time.Duration // when it last said something
+	heard  [3]time.Duration // when it last said something, since the beginning
 	ends   [3]string        // how its direction ended, "" if it has not
 	info   event.TransportInfo
 	how    string // as in event.Close, with by, once it is decided
 	by     event.Side
-	closed bool // nothing more comes
+	at     time.Duration // when it was
+	closed bool          // nothing more comes
 
 	wrong  diagnosis // what was told to have gone wrong
 	doubts string    // what our endpoint has against the server's certificate, though it goes on
@@ -123,7 +124,7 @@ func (c *conn) observeUpstream(o *observation) {
 	}
 	switch {
 	case u.end != "":
-		l.end(u.from, u.end)
+		l.end(at.T, u.from, u.end)
 		c.endStream(at, u.from, u.end)
 	case u.info != nil:
 		l.info, l.closed = *u.info, true
@@ -136,14 +137,14 @@ func (c *conn) observeUpstream(o *observation) {
 
 // end notes that the direction of a side ended: the first RST, or the first who
 // gave up, decides how the leg did, or else the first FIN by whom.
-func (l *leg) end(side event.Side, how string) {
+func (l *leg) end(at time.Duration, side event.Side, how string) {
 	if l.ends[side] == "" {
 		l.ends[side] = how
 	}
 	switch {
 	case l.how != "":
 	case how != "fin":
-		l.how, l.by = how, side
+		l.how, l.by, l.at = how, side, at
 	case l.by == event.NoSide:
 		l.by = side
 	}
@@ -188,7 +189,7 @@ func (c *conn) diagnoseLeg(b *event.Close, by event.Side) diagnosis {
 	case b.How == "timeout":
 		return told(event.CausePeerVanished, "server answers no more, and the kernel gave up")
 	case b.How == "rst" && by == event.Server && l.ends[event.Server] != "fin" && !orderly:
-		since := max(c.elapsed(c.last)-l.heard[event.Client], 0)
+		since := max(l.at-l.heard[event.Client], 0)
 		return told(event.CauseReset, "server reset the connection, %s after the last bytes from synscope", tlswire.Span(since))
 	case unended(b.How) && waiting > 0:
 		return told(event.CauseServerSilent, "server had sent nothing for %s since the ClientHello when the observation ended", tlswire.Span(waiting))

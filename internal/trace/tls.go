@@ -285,13 +285,14 @@ func (c *conn) endTLS(at time.Time, how string) {
 		return
 	}
 	stamp := c.stamp(at)
-	switch how {
-	case "fin":
+	switch {
+	case c.leg != nil: // what ended was told
+	case how == "fin":
 		c.endStream(stamp, event.Client, how)
 		c.endStream(stamp, event.Server, how)
-	case "rst":
+	case how == "rst":
 		c.endStream(stamp, event.Client, how)
-	case "timeout": // our endpoint gave up
+	case how == "timeout": // our endpoint gave up
 		c.endStream(stamp, event.Server, how)
 		c.endStream(stamp, event.Client, how)
 	} // else only the observation ended

@@ -37,7 +37,7 @@
 //     of the transport before that, or bytes that are not TLS.
 //     Its code and its sentence rest on the evidence of the messages: the alert,
 //     what the hellos offer, and what is wrong with the certificate refused. If
-//     the server is one of ours, [Decoder.Diagnose] takes its word as well.
+//     one end is ours, [Decoder.Diagnose] takes its word as well.
 //   - Undecoded for what could not be decoded, and why. Of each reason the first
 //     record of a direction is told at once, and all further ones together when
 //     the direction ends; the numbers of both events add up.
