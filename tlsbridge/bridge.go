@@ -76,7 +76,7 @@ func (b *bridge) serve() {
 		}
 	}
 	b.transport.begin(0)
-	relay(b.near, b.far, begun)
+	relay(b.near, b.far, begun, b.config.DrainTimeout)
 }
 
 // silence ends the waiting for what the destination says, and reports whether it

@@ -257,6 +257,7 @@ func TestTLSOpened(t *testing.T) {
 			}
 			c.CloseWrite()
 			wantEOF(t, c)
+			c.Close()
 			s.stop()
 			s.seen.want(t, "handshake", true, tls.VersionName(version))
 			if s.seen.starts != 1 || len(s.seen.ends) != 1 || s.seen.ends[0] != nil {

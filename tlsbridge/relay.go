@@ -178,9 +178,10 @@ func (s *span) awaitFIN() ending {
 	return endedFIN
 }
 
-// relay passes bytes in both directions until both have ended. The far one may
-// have begun: begun is told its ending.
-func relay(near, far *span, begun chan ending) {
+// relay passes bytes in both directions until both have ended, and closes both
+// spans. The direction from the far one may have begun: begun is told its ending.
+// Patience is for a client that is not done when the server shuts down.
+func relay(near, far *span, begun chan ending, patience time.Duration) {
 	if begun == nil {
 		begun = make(chan ending, 1)
 		go func() { begun <- pass(near, far) }()
@@ -193,6 +194,9 @@ func relay(near, far *span, begun chan ending) {
 			far.abort("")
 			return
 		}
+	}
+	if !near.fin {
+		drain(near.raw, patience)
 	}
 	near.raw.Close()
 	far.raw.Close()
