@@ -1,9 +1,12 @@
 package integration
 
 import (
+	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -141,6 +144,58 @@ print(f.read())`)
 		s := out.story(t)
 		if end := one[*event.Close](t, s); end.How != "fin" || end.Code != "" || s[0].Body.(*event.Open).Name != hostname {
 			t.Errorf("%s ended by %q: %s", s.open(), end.How, end.Cause)
+		}
+	})
+}
+
+// TLS is opened also where it begins late: after STARTTLS, and through a proxy.
+func TestRunWorldTLSBeginsLater(t *testing.T) {
+	o := newOutside(t)
+	o.nginx()
+	config := &tls.Config{Certificates: []tls.Certificate{o.pki.pair("good")}}
+	o.serve(587, func(conn net.Conn) {
+		lines := bufio.NewReader(conn)
+		io.WriteString(conn, "220 mail.example\r\n")
+		lines.ReadString('\n')
+		io.WriteString(conn, "250-mail.example\r\n250 STARTTLS\r\n")
+		lines.ReadString('\n')
+		io.WriteString(conn, "220 go\r\n")
+		c := tls.Server(conn, config)
+		c.Read(make([]byte, 1))
+		c.Close()
+	})
+	o.serve(3128, func(conn net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil || r.Method != http.MethodConnect {
+			return
+		}
+		var to net.Conn
+		o.far.inside(func() { to, err = net.Dial("tcp", far4+":443") })
+		if err != nil {
+			return
+		}
+		defer to.Close()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		go io.Copy(to, conn)
+		io.Copy(conn, to)
+	})
+	o.asEachUser(t, func(t *testing.T, b *bench) {
+		for _, c := range []struct {
+			command []string
+			says    string
+		}{
+			{[]string{"openssl", "s_client", "-brief", "-verify_return_error", "-starttls", "smtp", "-connect", hostname + ":587"}, "Verification: OK"},
+			{[]string{"curl", "-4sS", "-x", "http://" + far4 + ":3128", page}, "hello"},
+		} {
+			out := b.run(c.command...)
+			if out.status != 0 || !strings.Contains(out.stdout+out.stderr, c.says) {
+				t.Errorf("%v: status %#x\n%s%s", c.command, int(out.status), out.stdout, out.stderr)
+			}
+			one[*event.Established](t, out.story(t))
+			if len(out.legs) != 1 {
+				t.Fatalf("%d upstream legs", len(out.legs))
+			}
+			one[*event.Established](t, out.legs[0])
 		}
 	})
 }

@@ -5,7 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"synscope/event"
+	"synscope/tlsbridge/tlswire"
 )
 
 // A Destination is what a client's connection is for.
@@ -33,6 +37,7 @@ const maxHello = 256 << 10
 type bridge struct {
 	*conn
 	near, far *span
+	spoken    bool // the client has said something; owned by who reads from it
 }
 
 // serveBridge relays the connection and closes both.
@@ -50,41 +55,64 @@ func (c *conn) serveBridge() {
 	b.serve()
 }
 
+// serve passes on what comes until both directions have ended. Who speaks first is
+// not known, and TLS may begin after other words (STARTTLS, HTTP CONNECT).
 func (b *bridge) serve() {
-	// Who speaks first is not known: what the destination says is passed on at
-	// once.
-	begun, spoke := make(chan ending, 1), make(chan bool, 1)
-	go func() { // ends with the far span, or by silence
-		ok := b.far.await()
-		spoke <- ok
-		if ok {
-			begun <- pass(b.near, b.far)
+	b.near.begins = b.begins
+	down := b.passDown()
+	up := pass(b.far, b.near)
+	if up == stopped {
+		b.near.begins = nil
+		if b.far.pause(down) {
+			if !b.open() {
+				return
+			}
+			b.transport.begin(0)
+			down = b.passDown()
 		}
-	}()
-	first, err := b.transport.first()
-	switch {
-	case err != nil:
-		b.near.after = err // to be met again
-	case first != recordHandshake:
-		b.watch.ok(stepPlain, describePlain(b.transport.head))
-	case b.to.Open == nil:
-		b.watch.ok(stepPass, untouched)
-	case b.silence(spoke):
-		begun = nil
-		if !b.open() {
-			return
-		}
+		up = pass(b.far, b.near)
 	}
-	b.transport.begin(0)
-	relay(b.near, b.far, begun, b.config.DrainTimeout)
+	b.end(up, <-down)
 }
 
-// silence ends the waiting for what the destination says, and reports whether it
-// has said nothing.
-func (b *bridge) silence(spoke chan bool) bool {
-	b.far.SetReadDeadline(past)
-	defer b.far.SetReadDeadline(time.Time{})
-	return !<-spoke
+// passDown passes on what comes from the destination, and returns who is told
+// when that has ended.
+func (b *bridge) passDown() chan ending {
+	down := make(chan ending, 1)
+	go func() { down <- pass(b.near, b.far) }() // ends with the far span, or paused
+	return down
+}
+
+// end closes both spans when both directions have ended.
+func (b *bridge) end(how ...ending) {
+	if slices.Contains(how, endedReset) || slices.Contains(how, endedUnwritable) {
+		b.near.abort("the other side of the bridge was reset")
+		b.far.abort("")
+		return
+	}
+	if !b.near.fin { // the server shuts down
+		drain(b.near.raw, b.config.DrainTimeout)
+	}
+	b.near.raw.Close()
+	b.far.raw.Close()
+}
+
+// begins looks at what the client sends, and reports true where TLS begins that
+// may be opened.
+func (b *bridge) begins(chunk []byte) bool {
+	first := !b.spoken
+	b.spoken = true
+	hello := first && chunk[0] == recordHandshake || tlswire.HelloType(chunk) == uint8(event.ClientHelloType)
+	switch {
+	case hello && b.to.Open != nil:
+		return true
+	case hello:
+		b.watch.ok(stepPass, untouched)
+		b.near.begins = nil
+	case first:
+		b.watch.ok(stepPlain, describePlain(chunk))
+	}
+	return false
 }
 
 // untouched is the detail of stepPass.
@@ -98,7 +126,9 @@ var errUntouched = errors.New("tlsbridge: TLS is to pass untouched")
 // could. Nothing was sent to the client then.
 func (b *bridge) open() bool {
 	t := b.transport
-	t.keepMax, t.muted = maxHello, true
+	t.muted = true
+	t.replay(b.near.ahead, maxHello)
+	b.near.ahead = nil
 	t.SetDeadline(time.Now().Add(b.config.HandshakeTimeout))
 	o := &opening{bridge: b}
 	start := time.Now()

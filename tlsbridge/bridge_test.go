@@ -267,6 +267,52 @@ func TestTLSOpened(t *testing.T) {
 	}
 }
 
+// TLS that begins after other words is opened as well, unless the destination has
+// ended meanwhile.
+func TestTLSBeginsLater(t *testing.T) {
+	w := newWeb(t)
+	s := newSite(t, Destination{Open: always, Roots: w.roots}, func(conn *net.TCPConn) {
+		io.WriteString(conn, "220 mail.example\r\n")
+		b := make([]byte, 10)
+		io.ReadFull(conn, b)
+		if string(b) != "STARTTLS\r\n" {
+			conn.CloseWrite()
+			io.Copy(io.Discard, conn)
+			return
+		}
+		io.WriteString(conn, "220 go\r\n")
+		echoTLS(w.server)(conn)
+	})
+	want := func(c net.Conn, text string) {
+		t.Helper()
+		b := make([]byte, len(text))
+		if _, err := io.ReadFull(c, b); err != nil || string(b) != text {
+			t.Fatalf("the server says %q, %v, want %q", b, err, text)
+		}
+	}
+	raw := s.dial()
+	want(raw, "220 mail.example\r\n")
+	io.WriteString(raw, "STARTTLS\r\n")
+	want(raw, "220 go\r\n")
+	c := tls.Client(raw, &tls.Config{RootCAs: roots(), ServerName: "shop.example"})
+	wantEcho(t, c, "hello")
+	c.CloseWrite()
+	wantEOF(t, c)
+	c.Close()
+	s.seen.want(t, "plain", true, "")
+	s.seen.want(t, "likeness", true, "of our authority")
+
+	raw = s.dial()
+	want(raw, "220 mail.example\r\n")
+	io.WriteString(raw, "DATA.....\n")
+	wantEOF(t, raw)
+	hello, _ := realHello(t)
+	raw.Write(hello)
+	raw.CloseWrite()
+	s.stop()
+	s.seen.want(t, "likeness", true, "")
+}
+
 // How the destination ends TLS, the client's ends.
 func TestTLSEndings(t *testing.T) {
 	w := newWeb(t)

@@ -205,7 +205,8 @@ func (o *opening) end() {
 		o.far.ahead = o.head.read
 		o.far.SetDeadline(time.Time{})
 		o.transport.begin(0)
-		relay(o.near, o.far, nil, o.config.DrainTimeout)
+		down := o.passDown()
+		o.bridge.end(pass(o.far, o.near), <-down)
 	case resets(err):
 		o.near.abort("the destination reset the connection in the handshake")
 	default:

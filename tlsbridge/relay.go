@@ -1,6 +1,7 @@
 package tlsbridge
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -19,22 +20,14 @@ type span struct {
 	tls      *tls.Conn // on it; nil: bytes pass as they are
 	sealer   *sealer   // of alerts on it; nil: there can be none
 
-	ahead  []byte      // what await has read
-	after  error       // and met after it
+	// begins looks at what is passed on, and reports true where that is to
+	// stop before it. Nil: nowhere.
+	begins func(b []byte) bool
+	paused atomic.Bool // reading was made to stop by a deadline
+
+	ahead  []byte      // what was read, and is to be read again
 	fin    bool        // the peer's FIN was read; owned by who reads
 	broken atomic.Bool // it could not be written
-}
-
-// await waits for the first bytes, or the end, and reports false if a deadline
-// came first.
-func (s *span) await() bool {
-	b := make([]byte, smallBuffer)
-	n, err := s.Read(b)
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-		return false
-	}
-	s.ahead, s.after = b[:n], err
-	return true
 }
 
 // Read reads from TCP.
@@ -44,10 +37,7 @@ func (s *span) Read(b []byte) (int, error) {
 		s.ahead = s.ahead[n:]
 		return n, nil
 	}
-	n, err := 0, s.after
-	if s.after = nil; err == nil {
-		n, err = s.Conn.Read(b)
-	}
+	n, err := s.Conn.Read(b)
 	s.fin = s.fin || errors.Is(err, io.EOF)
 	return n, err
 }
@@ -104,6 +94,8 @@ const (
 	endedAlert                     // another alert
 	endedReset                     // RST, or what cannot be read any further
 	endedUnwritable                // the other side does not take any more
+
+	stopped // it has not ended: TLS begins, or it was paused
 )
 
 // pass passes on what comes from one span until it ends, and then has the other
@@ -136,14 +128,14 @@ func copyStream(to, from *span) (how ending, alert uint8) {
 	for {
 		n, err := in.Read(buf.bytes())
 		if n > 0 {
+			if from.begins != nil && from.begins(buf.bytes()[:n]) {
+				from.ahead = bytes.Clone(buf.bytes()[:n])
+				return stopped, 0
+			}
 			if _, err := out.Write(buf.bytes()[:n]); err != nil {
 				to.broken.Store(true)
 				return endedUnwritable, 0
 			}
-		}
-		if from.tls == nil && errors.Is(err, os.ErrDeadlineExceeded) {
-			from.SetReadDeadline(time.Time{}) // of await, which was over
-			continue
 		}
 		if err != nil {
 			return from.endOf(err)
@@ -156,6 +148,8 @@ func copyStream(to, from *span) (how ending, alert uint8) {
 func (s *span) endOf(err error) (how ending, alert uint8) {
 	alert, alerted := alertOf(err)
 	switch {
+	case s.paused.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+		return stopped, 0
 	case s.broken.Load():
 		return endedReset, 0 // and a write has taken the error away
 	case alerted:
@@ -178,28 +172,19 @@ func (s *span) awaitFIN() ending {
 	return endedFIN
 }
 
-// relay passes bytes in both directions until both have ended, and closes both
-// spans. The direction from the far one may have begun: begun is told its ending.
-// Patience is for a client that is not done when the server shuts down.
-func relay(near, far *span, begun chan ending, patience time.Duration) {
-	if begun == nil {
-		begun = make(chan ending, 1)
-		go func() { begun <- pass(near, far) }()
+// pause has whoever passes on what comes from the span stop, and reports true if
+// it had not ended before. Passing tells how.
+func (s *span) pause(passing chan ending) bool {
+	s.paused.Store(true)
+	s.SetReadDeadline(past)
+	how := <-passing
+	s.SetReadDeadline(time.Time{})
+	s.paused.Store(false)
+	if how == stopped {
+		return true
 	}
-	up := pass(far, near)
-	down := <-begun
-	for _, how := range []ending{up, down} {
-		if how == endedReset || how == endedUnwritable {
-			near.abort("the other side of the bridge was reset")
-			far.abort("")
-			return
-		}
-	}
-	if !near.fin {
-		drain(near.raw, patience)
-	}
-	near.raw.Close()
-	far.raw.Close()
+	passing <- how
+	return false
 }
 
 // alertOf returns the alert that a peer ended TLS with, if that is what err says.

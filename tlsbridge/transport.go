@@ -142,6 +142,12 @@ func (t *transport) keep(b []byte) {
 	t.cut = t.cut || n < len(b)
 }
 
+// replay has head be read again, and kept with what is read after it, up to max
+// bytes.
+func (t *transport) replay(head []byte, max int) {
+	t.head, t.unread, t.keeping, t.keepMax = head, head, true, max
+}
+
 // forget gives up the head: it was not for others to read.
 func (t *transport) forget() {
 	t.head, t.keeping, t.muted = nil, false, false

@@ -83,7 +83,7 @@ func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
 	switch {
 	case first && d.From == event.Client && len(d.B) > 0 && d.B[0] == recordHandshake:
 		c.decode()
-	case hello && c.t.cfg.Endpoint == event.NoSide: // ours says itself what it speaks
+	case hello && (c.t.cfg.Endpoint == event.NoSide || c.leg != nil || c.upstream != nil): // else ours says itself what it speaks
 		c.decode()
 	case !c.tls.plain:
 		c.tls.plain = true
