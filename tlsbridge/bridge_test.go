@@ -172,7 +172,7 @@ type web struct {
 	server *tls.Config
 }
 
-func newWeb(t *testing.T) web {
+func newWeb(t testing.TB) web {
 	root := issue(t, nil, asAuthority)
 	w := web{roots: x509.NewCertPool()}
 	w.roots.AddCert(root.Certificate)

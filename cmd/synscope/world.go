@@ -59,10 +59,19 @@ type place struct {
 	tls      string
 	watch    []string // names whose TLS is not opened
 	loopback bool
+
+	watched []config.ServerName // watch, when it is checked
 }
 
 // check checks the values of the flags.
-func (p place) check() error {
+func (p *place) check() error {
+	for _, text := range p.watch {
+		var name config.ServerName
+		if name.UnmarshalText([]byte(text)) != nil {
+			return hinted{fmt.Errorf("--watch: %q is not the name of a server", text), "give a DNS name, or *. and a DNS name"}
+		}
+		p.watched = append(p.watched, name)
+	}
 	switch {
 	case p.to != toWorld && p.to != toMirror:
 		return hinted{fmt.Errorf("--to: unknown destination %q", p.to), "it is one of world and mirror"}
@@ -76,12 +85,7 @@ func (p place) check() error {
 
 // opens reports whether TLS with a server of that name is opened, where any is.
 func (p place) opens(serverName string) bool {
-	serverName = strings.ToLower(strings.TrimSuffix(serverName, "."))
-	return !slices.ContainsFunc(p.watch, func(name string) bool {
-		name = strings.ToLower(name)
-		below, ok := strings.CutPrefix(name, "*")
-		return name == serverName || ok && strings.HasPrefix(below, ".") && strings.HasSuffix(serverName, below)
-	})
+	return !slices.ContainsFunc(p.watched, func(n config.ServerName) bool { return n.Matches(serverName) })
 }
 
 // A world is what a command in a sandbox meets.
