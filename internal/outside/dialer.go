@@ -44,13 +44,13 @@ type Dialer struct {
 	dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error) // nil: the kernel's; for tests
 
 	mu     sync.Mutex // guards the fields below
-	dials  map[event.Flow]*dial
+	dials  map[event.Flow]*attempt
 	closed bool
 	under  sync.WaitGroup // the goroutines of dials under way
 }
 
-// A dial is one under way or, with a conn, one whose connection is kept.
-type dial struct {
+// An attempt is a dial under way or, with a conn, one whose connection is kept.
+type attempt struct {
 	cancel context.CancelFunc
 	conn   net.Conn
 	expiry *time.Timer // closes conn
@@ -71,30 +71,34 @@ var ErrLoopback = errors.New("the loopback of the host is not to be reached")
 var ErrTooMany = errors.New("too many destinations are being dialled")
 
 // Dial dials the server of a client's flow, and calls done with what came of it,
-// on another goroutine. For one flow, Dial is not called again before that.
+// once, on another goroutine or before it returns. For one flow, Dial is not
+// called again before that.
 func (d *Dialer) Dial(client event.Flow, done func(Result, error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), orDefault(d.Timeout, DefaultTimeout))
-	this := &dial{cancel: cancel}
-	refused := d.add(client, this)
-	d.under.Go(func() {
+	a := &attempt{cancel: cancel}
+	if err := d.add(client, a); err != nil {
+		cancel()
+		d.tell(client, time.Now(), nil, err)
+		done(resultOf(err), err)
+		return
+	}
+	go func() { // ends with the dial
+		defer d.under.Done()
 		defer cancel()
-		start, err := time.Now(), refused
-		var conn net.Conn
-		if err == nil {
-			conn, err = d.connect(ctx, client.Server)
-		}
-		if errors.Is(ctx.Err(), context.Canceled) && conn == nil {
+		start := time.Now()
+		conn, err := d.connect(ctx, client.Server)
+		if conn == nil && errors.Is(ctx.Err(), context.Canceled) {
 			err = givenUp{}
 		}
 		conn = d.tell(client, start, conn, err)
-		d.keep(client, this, conn)
+		d.keep(client, a, conn)
 		done(resultOf(err), err)
-	})
+	}()
 }
 
-// add notes a dial, or returns why there is none. One before it, of a connection
+// add notes a dial that is to begin, or returns why none is. One before it, of a connection
 // that came to nothing, is over.
-func (d *Dialer) add(client event.Flow, this *dial) error {
+func (d *Dialer) add(client event.Flow, a *attempt) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if old := d.dials[client]; old != nil {
@@ -107,9 +111,10 @@ func (d *Dialer) add(client event.Flow, this *dial) error {
 	case len(d.dials) >= maxDials:
 		return ErrTooMany
 	case d.dials == nil:
-		d.dials = make(map[event.Flow]*dial)
+		d.dials = make(map[event.Flow]*attempt)
 	}
-	d.dials[client] = this
+	d.dials[client] = a
+	d.under.Add(1) // for the goroutine of Dial
 	return nil
 }
 
@@ -144,10 +149,10 @@ func (d *Dialer) tell(client event.Flow, start time.Time, conn net.Conn, err err
 }
 
 // keep keeps the connection that was made, if one was, until it is claimed.
-func (d *Dialer) keep(client event.Flow, this *dial, conn net.Conn) {
+func (d *Dialer) keep(client event.Flow, a *attempt, conn net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dials[client] != this { // closed meanwhile
+	if d.dials[client] != a { // closed meanwhile
 		if conn != nil {
 			conn.Close()
 		}
@@ -157,16 +162,16 @@ func (d *Dialer) keep(client event.Flow, this *dial, conn net.Conn) {
 		delete(d.dials, client)
 		return
 	}
-	this.conn = conn
-	this.expiry = time.AfterFunc(orDefault(d.Keep, DefaultKeep), func() { d.expire(client, this) })
+	a.conn = conn
+	a.expiry = time.AfterFunc(orDefault(d.Keep, DefaultKeep), func() { d.expire(client, a) })
 }
 
-func (d *Dialer) expire(client event.Flow, this *dial) {
+func (d *Dialer) expire(client event.Flow, a *attempt) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dials[client] == this {
+	if d.dials[client] == a {
 		delete(d.dials, client)
-		this.end()
+		a.end()
 	}
 }
 
@@ -175,13 +180,13 @@ func (d *Dialer) expire(client event.Flow, this *dial) {
 func (d *Dialer) Claim(client event.Flow) net.Conn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	this := d.dials[client]
-	if this == nil || this.conn == nil {
+	a := d.dials[client]
+	if a == nil || a.conn == nil {
 		return nil
 	}
 	delete(d.dials, client)
-	this.expiry.Stop()
-	return this.conn
+	a.expiry.Stop()
+	return a.conn
 }
 
 // Close cancels the dials under way, closes the connections that are kept, and
@@ -189,8 +194,8 @@ func (d *Dialer) Claim(client event.Flow) net.Conn {
 func (d *Dialer) Close() error {
 	d.mu.Lock()
 	d.closed = true
-	for _, this := range d.dials {
-		this.end()
+	for _, a := range d.dials {
+		a.end()
 	}
 	d.dials = nil
 	d.mu.Unlock()
@@ -199,11 +204,11 @@ func (d *Dialer) Close() error {
 }
 
 // end gives a dial up. The lock is held.
-func (this *dial) end() {
-	this.cancel()
-	if this.conn != nil {
-		this.expiry.Stop()
-		this.conn.Close()
+func (a *attempt) end() {
+	a.cancel()
+	if a.conn != nil {
+		a.expiry.Stop()
+		a.conn.Close()
 	}
 }
 
