@@ -13,12 +13,12 @@ import (
 	"synscope/event"
 )
 
-// recordClient asks the system's first resolver for a record, over UDP or TCP,
-// with miekg-like output: code, count and the answer's bytes in hex.
+// recordClient asks the system's first resolver, or the one given, for a record,
+// over UDP or TCP, and prints code, number of answers and all after the header.
 const recordClient = `
 import socket, struct, sys
 name, kind, network = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-server = [l.split()[1] for l in open("/etc/resolv.conf") if l.startswith("nameserver")][0]
+server = (sys.argv[4:] + [l.split()[1] for l in open("/etc/resolv.conf") if l.startswith("nameserver")])[0]
 q = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\0" + struct.pack(">2H", kind, 1)
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if network == "udp" else socket.SOCK_STREAM)
 s.settimeout(20)
@@ -51,6 +51,12 @@ func TestRunWorldNames(t *testing.T) {
 			out := b.run("/usr/bin/python3", "-c", recordClient, c.name, c.kind, c.network)
 			if out.status != 0 || !strings.HasPrefix(out.stdout, c.want) {
 				t.Errorf("%s, type %s, %s: %q, want %q\n%s", c.name, c.kind, c.network, out.stdout, c.want, out.stderr)
+			}
+		}
+		for _, network := range []string{"udp", "tcp"} {
+			out := b.run("/usr/bin/python3", "-c", recordClient, hostname, "1", network, far4)
+			if told := len(out.stories); !strings.HasPrefix(out.stdout, "0 whole 1 ") || network == "tcp" && told != 1 {
+				t.Errorf("asked of another server by %s: %q, %d connections\n%s", network, out.stdout, told, out.stderr)
 			}
 		}
 		// libc goes through the domains of resolv.conf, and /etc/hosts.

@@ -111,10 +111,19 @@ func newWorld(p place) (*world, error) {
 		return nil, err
 	}
 	w.names.Forward.StripECH = p.tls == tlsOpen
+	w.names.AskedOf = askedOf
 	if p.loopback {
 		w.names.Hosts = map[string][2]netip.Addr{hostName: hostAddresses}
 	}
 	return w, nil
+}
+
+// askedOf returns the name server that a datagram is for, if it is not ours.
+func askedOf(sender net.Addr) string {
+	if flow, ok := sender.(stack.UDPFlow); ok && flow.Server.Addr() != nameServer {
+		return flow.Server.String()
+	}
+	return ""
 }
 
 // spec returns what the sandbox is to have so that a command finds this world.

@@ -58,22 +58,14 @@ const maxServers = 3
 // Answer answers a query as the resolvers do: the answer of the first of them
 // that has one, or SERVFAIL when none has or ctx is done.
 func (f *Forwarder) Answer(ctx context.Context, query *dns.Msg) *dns.Msg {
-	ask := query.Copy()
 	var last *dns.Msg
 	for range max(f.Attempts, 1) {
 		for _, server := range f.Servers {
-			ask.Id = dns.Id()
-			m, err := f.exchange(ctx, ask, server)
-			if err != nil {
+			m := f.AnswerOf(ctx, query, server)
+			if m == nil {
 				continue
 			}
-			m.Id = query.Id
-			last = m
-			if m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError {
-				f.learn(query, m)
-				if f.StripECH {
-					stripECH(m)
-				}
+			if last = m; m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError {
 				return m
 			}
 		}
@@ -86,6 +78,23 @@ func (f *Forwarder) Answer(ctx context.Context, query *dns.Msg) *dns.Msg {
 		last.RecursionAvailable = true
 	}
 	return last
+}
+
+// AnswerOf answers a query as a server does, an address with a port; nil if it does
+// not.
+func (f *Forwarder) AnswerOf(ctx context.Context, query *dns.Msg, server string) *dns.Msg {
+	ask := query.Copy()
+	ask.Id = dns.Id()
+	m, err := f.exchange(ctx, ask, server)
+	if err != nil {
+		return nil
+	}
+	m.Id = query.Id
+	f.learn(query, m)
+	if f.StripECH {
+		stripECH(m)
+	}
+	return m
 }
 
 // exchange asks one server, by TCP if its answer by UDP was cut short.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,6 +210,39 @@ func TestServeForwards(t *testing.T) {
 	}
 	conn.Write(query)
 	<-asked
+	packets.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// A datagram for another server is answered as that one does, or not at all.
+func TestServeAsksOthers(t *testing.T) {
+	other := newResolver(t, answers("shop.example. 7 IN A 192.0.2.9"))
+	var server atomic.Value
+	server.Store("127.0.0.1:1") // where nobody is
+	s := newServer()
+	s.Forward = forwarder(newResolver(t, answers("shop.example. 7 IN A 192.0.2.1")))
+	s.AskedOf = func(net.Addr) string { return server.Load().(string) }
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.ServePacket(packets) }()
+	query := new(dns.Msg).SetQuestion("shop.example.", dns.TypeA)
+	client := dns.Client{Timeout: 100 * time.Millisecond}
+	if m, _, err := client.Exchange(query, packets.LocalAddr().String()); err == nil {
+		t.Errorf("nobody answers with %v", m)
+	}
+	for _, want := range []string{"192.0.2.9", "192.0.2.1"} {
+		server.Store(map[string]string{"192.0.2.9": other}[want])
+		client.Timeout = 20 * time.Second
+		m, _, err := client.Exchange(query, packets.LocalAddr().String())
+		if err != nil || len(m.Answer) != 1 || m.Answer[0].(*dns.A).A.String() != want {
+			t.Errorf("%v, %v, want %s", m, err, want)
+		}
+	}
 	packets.Close()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -30,6 +30,10 @@ type Server struct {
 	IPv6 bool
 	// Forward is asked in place of Names. Nil: it is Names that answers.
 	Forward *Forwarder
+	// AskedOf returns the server that Forward is to ask in place of its own, an
+	// address with a port, as the sender of a datagram meant another than this
+	// one; or "". Nil: none does.
+	AskedOf func(sender net.Addr) string
 	// Hosts are names whose addresses, one of each family, are these, whatever
 	// others say.
 	Hosts map[string][2]netip.Addr
@@ -68,11 +72,24 @@ func (s *Server) ServePacket(conn net.PacketConn) error {
 }
 
 func (s *Server) servePacket(ctx context.Context, conn net.PacketConn, from net.Addr, query *dns.Msg) {
-	m := s.Answer(ctx, query)
+	var m *dns.Msg
+	if other := s.other(from); other == "" {
+		m = s.Answer(ctx, query)
+	} else if m = s.Forward.AnswerOf(ctx, query, other); m == nil {
+		return // nor did that server
+	}
 	m.Truncate(udpSize(query))
 	if out, err := m.Pack(); err == nil {
 		conn.WriteTo(out, from) // a lost answer is asked for again
 	}
+}
+
+// other returns the server that the sender of a datagram meant, "" for this one.
+func (s *Server) other(sender net.Addr) string {
+	if s.Forward == nil || s.AskedOf == nil {
+		return ""
+	}
+	return s.AskedOf(sender)
 }
 
 // udpSize returns how long an answer to a query may be (RFC 6891, section 6.2.3).

@@ -96,8 +96,8 @@ func (d *Dialer) Dial(client event.Flow, done func(Result, error)) {
 	}()
 }
 
-// add notes a dial that is to begin, or returns why none is. One before it, of a connection
-// that came to nothing, is over.
+// add notes a dial that is to begin, or returns why none is. One before it, of a
+// connection that came to nothing, is over.
 func (d *Dialer) add(client event.Flow, a *attempt) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
