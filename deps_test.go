@@ -110,6 +110,10 @@ var rules = map[string]rule{
 	"internal/nameserver": {
 		why: "it answers queries, of whatever connection",
 	},
+	"internal/outside": {
+		imports: []string{"event"},
+		why:     "it dials, and does not know what its answers and connections are for",
+	},
 	"internal/sandbox": {
 		imports: []string{"tun"},
 		why:     "it makes the place where a command runs, and does not know what answers it there",
@@ -121,7 +125,7 @@ var rules = map[string]rule{
 		why: "what gives up privileges is to be read on its own",
 	},
 	".": {
-		imports: []string{"event", "internal/ladder", "internal/trace", "stack", "tlsbridge", "tlsbridge/tlswire", "tun"}, gvisor: true,
+		imports: []string{"event", "internal/ladder", "internal/outside", "internal/trace", "stack", "tlsbridge", "tlsbridge/tlswire", "tun"}, gvisor: true,
 		why: "it wires the others together, and is the API for programs",
 	},
 	"cmd/synscope": {

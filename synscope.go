@@ -61,6 +61,9 @@ type Config struct {
 	// TLS configures the TLS endpoint and the services. Its Observer and, if
 	// it is nil, its Story are set by Start.
 	TLS tlsbridge.Config
+	// World has connections go to their real destinations. Nil: TLS answers
+	// them all.
+	World *World
 	// Name returns the host name that the address of a server was given for,
 	// or "". It must not block. Nil means that there are none.
 	Name func(netip.Addr) string
@@ -82,6 +85,7 @@ type Scope struct {
 	tracer *trace.Tracer // nil: untraced
 	stack  *stack.Stack
 	bridge *tlsbridge.Server
+	world  *crossing // nil: none
 
 	serving   sync.WaitGroup // bridge.Serve
 	closeOnce sync.Once
@@ -104,6 +108,10 @@ func Start(cfg Config) (*Scope, error) {
 	if !cfg.Untraced {
 		s.tracer = trace.New(tcfg)
 		cfg.Stack.Observer = s.tracer
+	}
+	if cfg.World != nil {
+		s.world = newCrossing(*cfg.World, cfg.Name, s.tracer)
+		cfg.Stack.Decide, cfg.TLS.Destination = s.world.decide, s.world.destination
 	}
 	var err error
 	if s.bridge, err = tlsbridge.New(s.traced(cfg.TLS)); err != nil {
@@ -161,6 +169,9 @@ func (l listener) Close() error {
 // SYNs, and the TLS endpoint's configuration. Open connections go on as they
 // were.
 func (s *Scope) Reconfigure(policy func(client, server netip.AddrPort) stack.Verdict, tls tlsbridge.Config) error {
+	if s.world != nil {
+		tls.Destination = s.world.destination
+	}
 	if err := s.bridge.Reconfigure(s.traced(tls)); err != nil {
 		return err
 	}
@@ -213,6 +224,9 @@ func (s *Scope) Err() error { return s.stack.Err() }
 // get the last events. It waits for all that Start started. It is idempotent.
 func (s *Scope) Shutdown(ctx context.Context) error {
 	s.closeOnce.Do(func() {
+		if s.world != nil {
+			s.world.dialer.Close()
+		}
 		s.stack.StopAccepting()
 		s.serving.Wait()
 		s.closeErr = s.bridge.Shutdown(ctx)

@@ -311,7 +311,9 @@ type TLSStep struct {
 	// (our private key was used), "handshake" (its result; where nothing that
 	// the client offers was accepted, Detail says "accepts" and what would
 	// have been), "plain" (the first bytes are not TLS), "close" (why we ended
-	// a connection that the client did not end).
+	// a connection that the client did not end), "pass" (TLS is relayed to the
+	// destination untouched), "likeness" (a certificate like the destination's
+	// was made).
 	Step     string        `json:"step"`
 	OK       bool          `json:"ok"`
 	Detail   string        `json:"detail,omitempty"`

@@ -121,7 +121,7 @@ for family, address in (socket.AF_INET, ("127.0.0.1", int(sys.argv[1]))), (socke
 func TestRunWithoutTUN(t *testing.T) {
 	b := newBench(t, users[0])
 	const hide = `mount --make-rprivate / && mount --bind /dev/null /dev/net/tun && `
-	cmd := exec.Command("unshare", "-m", "sh", "-c", hide+"exec "+binary+" run -- sh -c 'ls /sys/class/net; ip -o link show syn0; curl -sS -o /dev/null -w %{http_code} "+page+"'")
+	cmd := exec.Command("unshare", "-m", "sh", "-c", hide+"exec "+binary+" run --to mirror -- sh -c 'ls /sys/class/net; ip -o link show syn0; curl -sS -o /dev/null -w %{http_code} "+page+"'")
 	cmd.Dir, cmd.Env = b.dir, b.environ()
 	out, err := cmd.Output()
 	if err != nil || !strings.Contains(string(out), "syn0@syn0p") || !strings.HasSuffix(string(out), "200") {

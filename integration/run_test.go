@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,11 +47,15 @@ type bench struct {
 	t    *testing.T
 	user user
 	dir  string
+
+	to    string // of run
+	ns    string // the network namespace that run is in; "": that of the test
+	roots string // what the user has SSL_CERT_FILE name
 }
 
 func newBench(t *testing.T, u user) *bench {
 	t.Helper()
-	b := &bench{t: t, user: u, dir: t.TempDir()}
+	b := &bench{t: t, user: u, dir: t.TempDir(), to: "mirror"}
 	if err := os.Chmod(filepath.Dir(b.dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -89,14 +94,24 @@ func (b *bench) environ() []string {
 			env = append(env, kv)
 		}
 	}
+	if b.roots != "" {
+		env = append(env, "SSL_CERT_FILE="+b.roots)
+	}
 	return env
 }
 
 // command returns synscope run, of the user, with flags and a command.
 func (b *bench) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, binary, append([]string{"run"}, args...)...)
+	args = append([]string{"run", "--to", b.to}, args...)
+	cmd := exec.CommandContext(ctx, binary, args...)
+	if b.ns == "" {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: b.user.id, Gid: b.user.id}}
+	} else {
+		id := strconv.Itoa(int(b.user.id))
+		enter := []string{"netns", "exec", b.ns, "setpriv", "--reuid", id, "--regid", id, "--clear-groups", binary}
+		cmd = exec.CommandContext(ctx, "ip", append(enter, args...)...)
+	}
 	cmd.Dir, cmd.Env = b.dir, b.environ()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: b.user.id, Gid: b.user.id}}
 	return cmd
 }
 
@@ -105,6 +120,7 @@ type outcome struct {
 	stdout, stderr string
 	status         syscall.WaitStatus // of synscope
 	stories        []story
+	legs           []story        // those of upstream legs
 	others         []*event.Event // of no connection
 }
 
@@ -116,15 +132,23 @@ func (b *bench) run(args ...string) *outcome {
 		b.t.Fatal(err)
 	}
 	o := b.runFlags(append([]string{"--events", events, "--format", "json", "--"}, args...)...)
+	var all []story
 	for _, e := range readEvents(b.t, events) {
 		if e.Conn == 0 {
 			o.others = append(o.others, e)
 			continue
 		}
-		for uint64(len(o.stories)) < e.Conn {
-			o.stories = append(o.stories, nil)
+		for uint64(len(all)) < e.Conn {
+			all = append(all, nil)
 		}
-		o.stories[e.Conn-1] = append(o.stories[e.Conn-1], e)
+		all[e.Conn-1] = append(all[e.Conn-1], e)
+	}
+	for _, s := range all {
+		if s[0].Body.(*event.Open).Upstream {
+			o.legs = append(o.legs, s)
+		} else {
+			o.stories = append(o.stories, s)
+		}
 	}
 	return o
 }

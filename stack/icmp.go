@@ -22,6 +22,7 @@ type unreachable int
 
 const (
 	unreachableNet unreachable = iota
+	unreachableHost
 	unreachableProtocol
 	unreachablePort
 )
@@ -35,6 +36,10 @@ func (u unreachable) name(v4 bool) string {
 		return "icmp protocol unreachable"
 	case u == unreachableProtocol:
 		return "icmp unrecognized next header"
+	case u == unreachableHost && v4:
+		return "icmp host unreachable"
+	case u == unreachableHost:
+		return "icmp address unreachable"
 	case v4:
 		return "icmp net unreachable"
 	}
@@ -106,7 +111,9 @@ func icmpUnreachable(views [][]byte, p *tcptrack.Packet, how unreachable) []byte
 		packet, payload := ipPacket(h.DestinationAddress(), h.SourceAddress(), header.ICMPv4ProtocolNumber, header.ICMPv4MinimumSize+len(quote))
 		out := header.ICMPv4(payload)
 		out.SetType(header.ICMPv4DstUnreachable)
-		out.SetCode([...]header.ICMPv4Code{header.ICMPv4NetUnreachable, header.ICMPv4ProtoUnreachable, header.ICMPv4PortUnreachable}[how])
+		out.SetCode([...]header.ICMPv4Code{
+			header.ICMPv4NetUnreachable, header.ICMPv4HostUnreachable, header.ICMPv4ProtoUnreachable, header.ICMPv4PortUnreachable,
+		}[how])
 		copy(payload[header.ICMPv4MinimumSize:], quote)
 		out.SetChecksum(^checksum.Checksum(out, 0))
 		return packet
@@ -123,6 +130,9 @@ func icmpUnreachable(views [][]byte, p *tcptrack.Packet, how unreachable) []byte
 	case unreachablePort:
 		out.SetType(header.ICMPv6DstUnreachable)
 		out.SetCode(header.ICMPv6PortUnreachable)
+	case unreachableHost:
+		out.SetType(header.ICMPv6DstUnreachable)
+		out.SetCode(header.ICMPv6AddressUnreachable)
 	default:
 		out.SetType(header.ICMPv6DstUnreachable)
 		out.SetCode(header.ICMPv6NetworkUnreachable)

@@ -302,3 +302,16 @@ func TestRate(t *testing.T) {
 		}
 	}
 }
+
+// Where nobody answers for the world, an echo request is refused, and told.
+func TestNoEcho(t *testing.T) {
+	h := newRawHost(t, Config{NoEcho: true})
+	h.inject(ipv4Packet(client4.Addr(), server4.Addr(), header.ICMPv4ProtocolNumber, echoRequest4([]byte("?"))))
+	if icmp := checkICMP(t, h.next(), server4.Addr(), client4.Addr()); icmp[0] != 3 || icmp[1] != 2 {
+		t.Errorf("the answer is of type %d, code %d", icmp[0], icmp[1])
+	}
+	h.inject(ipv6Packet(client6.Addr(), server6.Addr(), header.ICMPv6ProtocolNumber, echoRequest6([]byte("?"))))
+	if icmp := checkICMP(t, h.next(), server6.Addr(), client6.Addr()); icmp[0] != 4 || icmp[1] != 1 {
+		t.Errorf("the answer is of type %d, code %d", icmp[0], icmp[1])
+	}
+}

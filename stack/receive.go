@@ -56,15 +56,25 @@ func (s *Stack) receive(in *inbound) bool {
 	case p.Protocol == uint8(header.TCPProtocolNumber):
 		return s.receiveTCP(in)
 	case p.Protocol == uint8(header.ICMPv4ProtocolNumber), p.Protocol == uint8(header.ICMPv6ProtocolNumber):
-		if reply := echoReply(in.Views, p); reply != nil {
-			s.link.write(reply)
-		}
+		s.receiveICMP(in)
 	case p.Protocol == uint8(header.UDPProtocolNumber):
 		s.receiveUDP(in)
 	default:
 		s.reject(in, "protocol not served", unreachableProtocol)
 	}
 	return false
+}
+
+// receiveICMP answers an echo request. Other ICMP is for nobody here.
+func (s *Stack) receiveICMP(in *inbound) {
+	reply := echoReply(in.Views, &in.pkt)
+	switch {
+	case reply == nil:
+	case s.cfg.NoEcho:
+		s.reject(in, "echo is not relayed", unreachableProtocol)
+	default:
+		s.link.write(reply)
+	}
 }
 
 // checkIP checks what Parse does not: that the packet is whole, and the
@@ -124,10 +134,19 @@ func (s *Stack) exists(id gstack.TransportEndpointID) bool {
 	return state != event.StateTimeWait && state != event.StateClosed
 }
 
-// receiveSYN decides on the SYN of a new connection.
+// receiveSYN decides on the SYN of a new connection, or has it decided on.
 func (s *Stack) receiveSYN(in *inbound) bool {
+	if s.cfg.Decide != nil {
+		s.hold(in)
+		return false
+	}
+	return s.judge(in, s.policy(in.pkt.Src, in.pkt.Dst), "silence by policy")
+}
+
+// judge carries out the verdict on a SYN, and reports whether netstack is to have
+// it.
+func (s *Stack) judge(in *inbound, verdict Verdict, why string) bool {
 	p := &in.pkt
-	verdict := s.policy(p.Src, p.Dst)
 	if verdict == Accept && p.Dst.Port() == 0 {
 		verdict = Refuse // port 0 is reserved and never open
 	}
@@ -136,7 +155,17 @@ func (s *Stack) receiveSYN(in *inbound) bool {
 		s.link.write(resetFor(p))
 		return false
 	case Silence:
-		s.drop(in, "silence by policy", true)
+		s.drop(in, why, true)
+		return false
+	case NetUnreachable, HostUnreachable:
+		how := unreachableNet
+		if verdict == HostUnreachable {
+			how = unreachableHost
+		}
+		if b := icmpUnreachable(in.Views, p, how); b != nil {
+			s.link.write(b)
+		}
+		s.drop(in, "answered by "+how.name(p.Src.Addr().Is4())+": "+why, true)
 		return false
 	}
 	if reason := s.limits.full(p.Src.Addr()); reason != "" {
@@ -157,6 +186,8 @@ func (s *Stack) receiveSYN(in *inbound) bool {
 const maxHalfOpen = 8192
 
 func (s *Stack) boundHalfOpen() {
+	s.cookiesMu.Lock()
+	defer s.cookiesMu.Unlock()
 	n := s.flows.halfOpen.Load()
 	cookies := n >= maxHalfOpen || s.cookies && n > maxHalfOpen/2
 	if cookies == s.cookies {

@@ -25,9 +25,11 @@ const nicID tcpip.NICID = 1
 type Verdict int
 
 const (
-	Accept  Verdict = iota // complete the handshake
-	Refuse                 // answer with RST, as a closed port does
-	Silence                // do not answer, as a firewall does
+	Accept          Verdict = iota // complete the handshake
+	Refuse                         // answer with RST, as a closed port does
+	Silence                        // do not answer, as a firewall does
+	NetUnreachable                 // answer with ICMP, as a router without a route does
+	HostUnreachable                // answer with ICMP, as a router that finds no such host does
 )
 
 // Config says how a Stack is to behave. Device and Prefixes are required; the
@@ -40,6 +42,15 @@ type Config struct {
 	// Policy decides on each SYN, on the device's read loop: it must not
 	// block. Nil accepts all.
 	Policy func(client, server netip.AddrPort) Verdict
+	// Decide takes the place of Policy where a verdict takes time. It is called
+	// on the device's read loop and must not block: it calls decided when it
+	// knows, from any goroutine. Until then the SYN is held, and one that the
+	// client sends again waits with it. Why says for the observer why a SYN is
+	// not accepted.
+	Decide func(client, server netip.AddrPort, decided func(v Verdict, why string))
+	// NoEcho has ICMP echo requests answered with ICMP unreachable: nobody is
+	// to take for reachable what was not asked.
+	NoEcho bool
 	// Observer is told everything. Nil means nobody.
 	Observer Observer
 
@@ -92,8 +103,11 @@ type Stack struct {
 	listeners listeners
 	limits    limits
 	sweep     sweeper
+	held      heldSYNs
 	icmpLimit rate // owned by the read loop
-	cookies   bool // SYN cookies are sent on all ports; owned by the read loop
+
+	cookiesMu sync.Mutex
+	cookies   bool // SYN cookies are sent on all ports
 
 	policyMu sync.RWMutex
 	policyFn func(client, server netip.AddrPort) Verdict
@@ -277,6 +291,7 @@ func (s *Stack) StopAccepting() {
 	s.stopOnce.Do(func() {
 		s.flows.ending.Store(true)
 		close(s.closing)
+		s.closeHeld()
 		s.acceptor.Wait()
 		s.listeners.closeAll()
 		for {

@@ -38,6 +38,11 @@ type Config struct {
 	// It must not block. Nil: the zero Endpoint for all.
 	Select func(flow event.Flow, serverName string) Endpoint
 
+	// Destination returns the real destination of a client's connection, to
+	// which it is then relayed. It is asked when the connection comes, and must
+	// not block. Nil, or nil returned: it is answered by what Select says.
+	Destination func(flow event.Flow) *Destination
+
 	Observer Observer // nil: nobody is told
 	Story    Story    // nil: the mirror has only the addresses to show
 

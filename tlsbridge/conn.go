@@ -20,6 +20,7 @@ type conn struct {
 	config    *Config // as it was when the connection came
 	transport *transport
 	watch     watch
+	to        *Destination // nil: it is ours to answer
 
 	mu       sync.Mutex         // guards the fields below
 	stop     context.CancelFunc // ends the service that is running, if one is
@@ -32,7 +33,11 @@ func newConn(s *Server, raw net.Conn) *conn {
 	config := s.config.Load()
 	// The addresses are taken now: some stacks forget them after a RST.
 	flow := event.Flow{Client: addrPort(raw.RemoteAddr()), Server: addrPort(raw.LocalAddr())}
-	return &conn{server: s, config: config, transport: newTransport(raw), watch: watch{flow, config.Observer}}
+	c := &conn{server: s, config: config, transport: newTransport(raw), watch: watch{flow, config.Observer}}
+	if config.Destination != nil {
+		c.to = config.Destination(flow)
+	}
+	return c
 }
 
 // addrPort returns the address as packets have it: unmapped and without zone;
@@ -51,6 +56,10 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // serve answers the connection and closes it.
 func (c *conn) serve(ctx context.Context) {
+	if c.to != nil {
+		c.serveBridge()
+		return
+	}
 	c.transport.SetDeadline(time.Now().Add(c.config.HandshakeTimeout))
 	first, err := c.transport.first()
 	if err == nil {
@@ -146,6 +155,8 @@ func (c *conn) drain() {
 	defer c.mu.Unlock()
 	c.draining = true
 	switch {
+	case c.to != nil:
+		c.transport.stopReading()
 	case c.stop == nil && c.spoke:
 		// In the handshake: no service will follow it.
 	case c.graceful && !c.transport.fresh.Load():
@@ -163,6 +174,9 @@ func (c *conn) drain() {
 // abort closes the connection under whatever it is doing.
 func (c *conn) abort() {
 	c.transport.raw.Close()
+	if c.to != nil && c.to.Conn != nil {
+		c.to.Conn.Close()
+	}
 }
 
 // describePlain says why bytes are taken as plain text. What they are is for the

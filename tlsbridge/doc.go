@@ -9,6 +9,12 @@
 // story of the very connection it came on; [Echo], [Discard] and [Chargen] are
 // the services of RFC 862, 863 and 864; [HTTP] takes any handler.
 //
+// A connection that has a [Destination] is relayed to it instead. Its TLS is
+// opened, and made anew to the destination inside the client's handshake, so
+// that the client meets what the destination chose, or how it failed; or it
+// passes untouched. The certificate that is shown is a likeness of the
+// destination's, for the client to judge.
+//
 // What the TLS endpoint does and thinks is told to an [Observer]: the secrets
 // of the connection by their names of RFC 9850, and steps such as "the ticket
 // was refused, because". What is on the wire is not this package's business:
@@ -21,9 +27,11 @@
 //
 // # Limitations
 //
-//   - The client speaks first: also [Chargen] starts after the first byte.
+//   - The client speaks first to a service: also [Chargen] starts after the
+//     first byte. A destination may speak first.
 //   - Versions and features are those of crypto/tls: no SSL 3.0, no
 //     renegotiation, no finite field Diffie-Hellman, no 0-RTT.
+//   - Opened TLS is not resumed, and no client certificate is passed on.
 //   - The root certificate is ECDSA. A client that cannot verify ECDSA
 //     signatures at all cannot verify an RSA leaf either.
 //   - An HTTP/2 client that half-closes TCP before it reads loses its answer:

@@ -31,9 +31,7 @@ func (c *conn) handshake() (*tls.Conn, Endpoint, error) {
 	start := time.Now()
 	conn := tls.Server(c.transport, &tls.Config{GetConfigForClient: h.configure})
 	err := conn.Handshake()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fmt.Errorf("the handshake timeout of %v was over", c.config.HandshakeTimeout)
-	}
+	err = c.config.explain(err)
 	h.tellTicket(false) // if it failed before that was told
 	detail := ""
 	if err != nil {
@@ -49,6 +47,14 @@ func (c *conn) handshake() (*tls.Conn, Endpoint, error) {
 	endpoint := h.endpoint
 	*h = handshake{} // crypto/tls keeps the functions that refer to it
 	return conn, endpoint, err
+}
+
+// explain says of a handshake that was not over in time so.
+func (c *Config) explain(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("the handshake timeout of %v was over: %w", c.HandshakeTimeout, err)
+	}
+	return err
 }
 
 // configure is the GetConfigForClient of the connection: it selects the endpoint

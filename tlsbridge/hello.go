@@ -3,8 +3,9 @@ package tlsbridge
 import "golang.org/x/crypto/cryptobyte"
 
 const (
-	recordHandshake = 0x16 // content type handshake (RFC 8446, section 5.1)
-	recordAlert     = 0x15
+	recordHandshake       = 0x16 // content type handshake (RFC 8446, section 5.1)
+	recordAlert           = 0x15
+	recordApplicationData = 0x17
 
 	// maxHead bounds the bytes kept from the start of a connection. A random
 	// ends at byte 43, or at 228 if each of its bytes has its own record.

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -59,7 +60,7 @@ func (a *Authority) Leaf(name string, key KeyType) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := leafID{canonical, key}
+	id := leafID{name: canonical, key: key}
 	now := a.now()
 	if cert := a.leaves.get(id); cert != nil && now.Before(cert.Leaf.NotAfter.Add(-leafMargin)) {
 		return cert, nil
@@ -113,8 +114,9 @@ func (a *Authority) mint(addr netip.Addr, name string, kind KeyType, now time.Ti
 
 // leafKeys are the keys that all leaf certificates of a type share.
 type leafKeys struct {
-	ecdsa *ecdsa.PrivateKey
-	rsa   func() (*rsa.PrivateKey, error) // made when first needed: it takes about 0.1 s
+	ecdsa    *ecdsa.PrivateKey
+	stranger *ecdsa.PrivateKey               // of an authority that nobody trusts
+	rsa      func() (*rsa.PrivateKey, error) // made when first needed: it takes about 0.1 s
 }
 
 func newLeafKeys() (*leafKeys, error) {
@@ -122,7 +124,11 @@ func newLeafKeys() (*leafKeys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("generating the key of the leaf certificates: %w", err)
 	}
-	return &leafKeys{ecdsa: key, rsa: sync.OnceValues(func() (*rsa.PrivateKey, error) {
+	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("generating the key of no authority: %w", err)
+	}
+	return &leafKeys{ecdsa: key, stranger: stranger, rsa: sync.OnceValues(func() (*rsa.PrivateKey, error) {
 		return rsa.GenerateKey(rand.Reader, 2048)
 	})}, nil
 }
@@ -137,9 +143,15 @@ func (k *leafKeys) of(kind KeyType) (crypto.Signer, error) {
 	return nil, fmt.Errorf("unknown key type %d", kind)
 }
 
+// A leafID is what a certificate was minted for: a name, or the likeness of a
+// real certificate.
 type leafID struct {
 	name string
 	key  KeyType
+
+	real   [sha256.Size]byte // of the real certificate
+	judged judgement
+	sent   int // how many certificates came with it, and it
 }
 
 // A leafCache holds the certificates used last.

@@ -57,6 +57,8 @@ const (
 	stepHandshake   = "handshake"
 	stepPlain       = "plain"
 	stepClose       = "close"
+	stepPass        = "pass"
+	stepLikeness    = "likeness"
 )
 
 // maxDetail bounds, in bytes, what a step quotes from the client: names and

@@ -24,6 +24,10 @@ type transport struct {
 	head    []byte // the first bytes received, until the service begins
 	unread  []byte // those of them not yet given to Read
 	keeping bool   // Read adds to head
+	keepMax int    // how much of it
+	cut     bool   // there was more
+
+	muted bool // what is written goes nowhere; owned by the goroutine that writes
 
 	out   holder
 	moved atomic.Int64 // when a byte last moved; nanoseconds since epoch
@@ -67,7 +71,7 @@ const (
 )
 
 func newTransport(raw net.Conn) *transport {
-	t := &transport{raw: raw, over: make(chan struct{})}
+	t := &transport{raw: raw, keepMax: maxHead, over: make(chan struct{})}
 	t.touch()
 	return t
 }
@@ -134,12 +138,35 @@ func (t *transport) Read(b []byte) (int, error) {
 
 // keep adds to the head what there is room for.
 func (t *transport) keep(b []byte) {
-	t.head = append(t.head, b[:min(maxHead-len(t.head), len(b))]...)
+	n := min(t.keepMax-len(t.head), len(b))
+	t.head = append(t.head, b[:n]...)
+	t.cut = t.cut || n < len(b)
 }
 
-func (t *transport) Write(b []byte) (int, error) { return t.out.write(b, t.send) }
+// replay has head be read again, and kept with what is read after it, up to max
+// bytes.
+func (t *transport) replay(head []byte, max int) {
+	t.head, t.unread, t.keeping, t.keepMax = head, head, true, max
+}
 
-// hold collects what is written until flush.
+// forget gives up the head: it was not for others to read.
+func (t *transport) forget() {
+	t.head, t.keeping, t.muted = nil, false, false
+}
+
+// rewind has the head be read again, and forgets it.
+func (t *transport) rewind() {
+	t.unread, t.head, t.keeping = t.head, nil, false
+}
+
+func (t *transport) Write(b []byte) (int, error) {
+	if t.muted {
+		return len(b), nil
+	}
+	return t.out.write(b, t.send)
+}
+
+// hold collects what is written until flush, which passes it on.
 func (t *transport) hold()        { t.out.hold() }
 func (t *transport) flush() error { return t.out.flush(t.send) }
 

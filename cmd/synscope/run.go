@@ -35,10 +35,11 @@ func newRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT...]",
 		Short: "Run a command and tell its handshakes",
-		Long: "Run runs a command whose network is ours: every name resolves, every address and\n" +
-			"port answers, and what the command's TLS trusts includes our root certificate.\n" +
-			"Each of its connections is told on the standard error, from SYN to Finished, when\n" +
-			"the command has ended. It takes no privileges, and leaves nothing behind.\n\n" +
+		Long: "Run runs a command whose network is ours. Its connections go to where they would\n" +
+			"go without it, and meet what they would meet; TLS is opened on the way, with a\n" +
+			"certificate like the real one, of an authority that the command is made to trust.\n" +
+			"Each connection is told on the standard error, from SYN to Finished, when the\n" +
+			"command has ended. It takes no privileges, and leaves nothing behind.\n\n" +
 			"The exit code is that of the command; a signal that ends it ends run too. 125 says\n" +
 			"that run itself failed, 126 that the command cannot be executed, 127 that it was\n" +
 			"not found.",
@@ -58,7 +59,10 @@ func newRunCommand() *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows the command's name is its own
-	flags.StringVar(&r.to, "to", "mirror", "where the traffic goes: mirror (our own endpoint answers everything)")
+	flags.StringVar(&r.place.to, "to", toWorld, "where the traffic goes: world (the real destinations) or mirror (our own endpoint answers everything)")
+	flags.StringVar(&r.place.tls, "tls", tlsOpen, "what is done with TLS to the world: open (to see inside) or watch (it passes untouched)")
+	flags.StringArrayVar(&r.place.watch, "watch", nil, "have TLS with this server name pass untouched; *.NAME for all below it (repeatable)")
+	flags.BoolVar(&r.place.loopback, "host-loopback", false, "have the name "+hostName+" lead to the loopback of the host")
 	flags.StringVar(&r.output.Events, "events", "", "write the events to this file, not to the standard error")
 	flags.StringVar((*string)(&r.output.Format), "format", string(r.output.Format), "how events are written: ladder or json")
 	flags.StringVar(&r.output.PCAP, "pcap", "", "write the packets to this new file, with the TLS secrets inside")
@@ -70,7 +74,7 @@ func newRunCommand() *cobra.Command {
 
 // A runner is one run of a command.
 type runner struct {
-	to     string
+	place  place
 	output config.Output
 	live   bool
 	args   []string
@@ -149,10 +153,11 @@ func (r *runner) execute() (status syscall.WaitStatus, err error) {
 
 // check checks the values of the flags.
 func (r *runner) check() error {
+	if err := r.place.check(); err != nil {
+		return err
+	}
 	out := &r.output
 	switch {
-	case r.to != "mirror":
-		return hinted{fmt.Errorf("--to: unknown destination %q", r.to), "it is: mirror"}
 	case out.Format != config.FormatLadder && out.Format != config.FormatJSON:
 		return hinted{fmt.Errorf("--format: unknown format %q", out.Format), "it is one of ladder and json"}
 	case out.PCAP == "-" || out.KeyLog == "-" || out.Events == "-":
@@ -185,7 +190,7 @@ func execCode(err error) int {
 // begin prepares the sandbox and starts what answers in it.
 func (r *runner) begin(path string) error {
 	var err error
-	if r.world, err = newWorld(); err != nil {
+	if r.world, err = newWorld(r.place); err != nil {
 		return err
 	}
 	spec := r.world.spec(os.Environ())

@@ -52,7 +52,7 @@ func matches(prefixes []netip.Prefix, ports []PortRange, server netip.AddrPort) 
 }
 
 func matchesName(names []ServerName, name string) bool {
-	return len(names) == 0 || slices.ContainsFunc(names, func(n ServerName) bool { return n.matches(name) })
+	return len(names) == 0 || slices.ContainsFunc(names, func(n ServerName) bool { return n.Matches(name) })
 }
 
 // over returns t with what it leaves open taken from base.

@@ -197,9 +197,9 @@ func (n *ServerName) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// matches reports whether a client that asks for name, which may be in any
+// Matches reports whether a client that asks for name, which may be in any
 // case and have a final dot, is meant.
-func (n ServerName) matches(name string) bool {
+func (n ServerName) Matches(name string) bool {
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if suffix, ok := strings.CutPrefix(string(n), "*"); ok {
 		return len(name) > len(suffix) && strings.HasSuffix(name, suffix)

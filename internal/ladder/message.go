@@ -226,6 +226,7 @@ func (p *printer) endpointStep(from event.Side, b *event.TLSStep) []line {
 	what := map[string]string{
 		"client_hello": "accepts the ClientHello", "ticket": "takes the ticket", "verify": "trusts the peer's certificate",
 		"sign": "uses its private key", "handshake": "has done its handshake", "plain": "is left out",
+		"pass": "is left out", "likeness": "shows a certificate like the destination's",
 	}[b.Step]
 	if !b.OK {
 		what = map[string]string{

@@ -1,11 +1,13 @@
 package nameserver
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 
 	"github.com/miekg/dns"
 )
@@ -26,12 +28,29 @@ type Server struct {
 	// IPv6 says whether clients have IPv6. Without, names have no such
 	// addresses.
 	IPv6 bool
+	// Forward is asked in place of Names. Nil: it is Names that answers.
+	Forward *Forwarder
+	// AskedOf returns the server that Forward is to ask in place of its own, an
+	// address with a port, as the sender of a datagram meant another than this
+	// one; or "". Nil: none does.
+	AskedOf func(sender net.Addr) string
+	// Hosts are names whose addresses, one of each family, are these, whatever
+	// others say.
+	Hosts map[string][2]netip.Addr
 }
 
-// ServePacket answers what comes on conn until reading from it fails. It returns
-// nil if conn was closed.
+// maxQueries bounds the datagrams that are answered at once. One beyond waits.
+const maxQueries = 64
+
+// ServePacket answers what comes on conn until reading from it fails, and waits
+// for the answers under way. It returns nil if conn was closed.
 func (s *Server) ServePacket(conn net.PacketConn) error {
 	b := make([]byte, dns.MaxMsgSize)
+	var under sync.WaitGroup
+	defer under.Wait()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel() // before Wait
+	room := make(chan struct{}, maxQueries)
 	for {
 		n, from, err := conn.ReadFrom(b)
 		if errors.Is(err, net.ErrClosed) {
@@ -44,12 +63,33 @@ func (s *Server) ServePacket(conn net.PacketConn) error {
 		if query.Unpack(b[:n]) != nil || query.Response {
 			continue // nothing that an answer can be made for
 		}
-		m := s.Answer(query)
-		m.Truncate(udpSize(query))
-		if out, err := m.Pack(); err == nil {
-			conn.WriteTo(out, from) // a lost answer is asked for again
-		}
+		room <- struct{}{}
+		under.Go(func() {
+			s.servePacket(ctx, conn, from, query)
+			<-room
+		})
 	}
+}
+
+func (s *Server) servePacket(ctx context.Context, conn net.PacketConn, from net.Addr, query *dns.Msg) {
+	var m *dns.Msg
+	if other := s.other(from); other == "" {
+		m = s.Answer(ctx, query)
+	} else if m = s.Forward.AnswerOf(ctx, query, other); m == nil {
+		return // nor did that server
+	}
+	m.Truncate(udpSize(query))
+	if out, err := m.Pack(); err == nil {
+		conn.WriteTo(out, from) // a lost answer is asked for again
+	}
+}
+
+// other returns the server that the sender of a datagram meant, "" for this one.
+func (s *Server) other(sender net.Addr) string {
+	if s.Forward == nil || s.AskedOf == nil {
+		return ""
+	}
+	return s.AskedOf(sender)
 }
 
 // udpSize returns how long an answer to a query may be (RFC 6891, section 6.2.3).
@@ -62,8 +102,8 @@ func udpSize(query *dns.Msg) int {
 }
 
 // ServeConn answers what comes on a stream, TCP (RFC 7766) or TLS (RFC 7858),
-// until its end. It does not close it.
-func (s *Server) ServeConn(conn net.Conn) error {
+// until its end or that of ctx. It does not close it.
+func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	c := &dns.Conn{Conn: stream{conn}}
 	for {
 		query, err := c.ReadMsg()
@@ -73,7 +113,7 @@ func (s *Server) ServeConn(conn net.Conn) error {
 		if err != nil {
 			return err
 		}
-		if err := c.WriteMsg(s.Answer(query)); err != nil {
+		if err := c.WriteMsg(s.Answer(ctx, query)); err != nil {
 			return err
 		}
 	}
@@ -83,7 +123,10 @@ func (s *Server) ServeConn(conn net.Conn) error {
 type stream struct{ net.Conn }
 
 // Answer answers a query.
-func (s *Server) Answer(query *dns.Msg) *dns.Msg {
+func (s *Server) Answer(ctx context.Context, query *dns.Msg) *dns.Msg {
+	if s.Forward != nil && !s.isLocal(query) {
+		return s.Forward.Answer(ctx, query)
+	}
 	m := new(dns.Msg)
 	m.SetReply(query)
 	m.RecursionAvailable = true
@@ -113,13 +156,10 @@ func (s *Server) answer(m *dns.Msg, q dns.Question) {
 	case !hasAddress(q):
 		return // the name exists, but has no such record
 	}
-	v4, v6 := netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
-	if name != "localhost" && !strings.HasSuffix(name, ".localhost") {
-		var ok bool
-		if v4, v6, ok = s.Names.Lookup(name); !ok {
-			m.Rcode = dns.RcodeServerFailure
-			return
-		}
+	v4, v6, ok := s.lookup(name)
+	if !ok {
+		m.Rcode = dns.RcodeServerFailure
+		return
 	}
 	header := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: ttl}
 	switch q.Qtype {
@@ -135,6 +175,32 @@ func (s *Server) answer(m *dns.Msg, q dns.Question) {
 		b := s.binding(header, v4, v6)
 		m.Answer = []dns.RR{&b}
 	}
+}
+
+// lookup returns the addresses of a name, and whether it could be given any.
+func (s *Server) lookup(name string) (v4, v6 netip.Addr, ok bool) {
+	if h, ok := s.Hosts[name]; ok {
+		return h[0], h[1], true
+	}
+	if isLocalhost(name) {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback(), true
+	}
+	return s.Names.Lookup(name)
+}
+
+// isLocalhost reports whether a canonical name is of the loopback interface (RFC
+// 6761, section 6.3).
+func isLocalhost(name string) bool {
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
+
+// isLocal reports whether a query is for what no other server is to be asked.
+func (s *Server) isLocal(query *dns.Msg) bool {
+	if query.Opcode != dns.OpcodeQuery || len(query.Question) != 1 {
+		return false
+	}
+	name := canonical(query.Question[0].Name)
+	return isLocalhost(name) || s.Hosts[name] != [2]netip.Addr{}
 }
 
 // hasAddress reports whether a question is for something that leads to an

@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,7 +21,7 @@ func newServer() *Server {
 // ask returns the answer to a question as text: the code, and the records
 // without name and TTL.
 func ask(s *Server, name string, kind uint16) string {
-	m := s.Answer(new(dns.Msg).SetQuestion(dns.Fqdn(name), kind))
+	m := s.Answer(context.Background(), new(dns.Msg).SetQuestion(dns.Fqdn(name), kind))
 	text := dns.RcodeToString[m.Rcode]
 	for _, rr := range m.Answer {
 		text += " " + strings.TrimPrefix(rr.String(), rr.Header().String())
@@ -81,10 +82,10 @@ func TestNoIPv6(t *testing.T) {
 func TestWhatIsNoQuestion(t *testing.T) {
 	s := newServer()
 	update := new(dns.Msg).SetUpdate("example.")
-	if m := s.Answer(update); m.Rcode != dns.RcodeNotImplemented {
+	if m := s.Answer(t.Context(), update); m.Rcode != dns.RcodeNotImplemented {
 		t.Errorf("an update: %s", dns.RcodeToString[m.Rcode])
 	}
-	if m := s.Answer(new(dns.Msg)); m.Rcode != dns.RcodeFormatError {
+	if m := s.Answer(t.Context(), new(dns.Msg)); m.Rcode != dns.RcodeFormatError {
 		t.Errorf("no question: %s", dns.RcodeToString[m.Rcode])
 	}
 }
@@ -135,7 +136,7 @@ func TestServe(t *testing.T) {
 	go func() {
 		conn, err := stream.Accept()
 		if err == nil {
-			err = s.ServeConn(conn)
+			err = s.ServeConn(t.Context(), conn)
 			conn.Close()
 		}
 		done <- err

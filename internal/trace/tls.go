@@ -87,7 +87,7 @@ func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
 	switch {
 	case first && d.From == event.Client && len(d.B) > 0 && d.B[0] == recordHandshake:
 		c.decode()
-	case hello && c.t.cfg.Endpoint == event.NoSide: // ours says itself what it speaks
+	case hello && (c.t.cfg.Endpoint == event.NoSide || c.leg != nil || c.upstream != nil): // else ours says itself what it speaks
 		c.decode()
 	case !c.tls.plain:
 		c.tls.plain = true
@@ -166,7 +166,11 @@ func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 	case event.CauseClientGaveUp:
 		f.Cause += c.upstreamWaits()
 	case event.CauseUntrustedAuthority, event.CauseCertificateRefused:
-		if c.tls.ours && c.leg == nil && f.Side == event.Client {
+		switch {
+		case !c.tls.ours || c.leg != nil || f.Side != event.Client:
+		case c.upstream != nil:
+			f.Hint = hintOwnTrust
+		default:
 			f.Hint += "; synscope ca --trust says how, for the authority of this endpoint"
 		}
 	}
@@ -175,6 +179,9 @@ func (c *conn) tellFailed(at time.Time, f *event.Failed) {
 	f.Code, f.Cause, f.Hint = why.code, why.cause, why.hint
 	c.emit(at, event.Wire, f.Side, f)
 }
+
+// hintOwnTrust is for a client that does not know the authority of a run.
+const hintOwnTrust = "the client trusts authorities of its own choice, or pins the certificate: let its TLS pass untouched (run --watch NAME)"
 
 // gaveUp tells of a failure that only our endpoint knows of.
 func (c *conn) gaveUp(at time.Time) {

@@ -1,0 +1,93 @@
+package stack
+
+import (
+	"sync"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+
+	"synscope/event"
+)
+
+// maxHeldSYNs bounds the SYNs whose verdict is awaited. One beyond is dropped and
+// told: the client sends it again.
+const maxHeldSYNs = 1024
+
+// heldSYNs are the SYNs whose verdict is awaited, by the flow that they begin.
+type heldSYNs struct {
+	// mu is held while a verdict is carried out, so that none is after close.
+	mu     sync.Mutex
+	byFlow map[event.Flow]*inbound
+	closed bool
+}
+
+// closeHeld gives up the SYNs that are held, and tells of each that it will not
+// be answered.
+func (s *Stack) closeHeld() {
+	s.held.mu.Lock()
+	defer s.held.mu.Unlock()
+	s.held.closed = true
+	for _, in := range s.held.byFlow {
+		s.drop(in, "no verdict so far", true)
+	}
+	s.held.byFlow = nil
+}
+
+// hold keeps a SYN until Config.Decide has decided on it. It runs on the read
+// loop.
+func (s *Stack) hold(in *inbound) {
+	flow := event.Flow{Client: in.pkt.Src, Server: in.pkt.Dst}
+	fresh, reason := s.held.add(flow, in)
+	if reason != "" {
+		s.drop(in, reason, false)
+	}
+	if !fresh {
+		return
+	}
+	s.cfg.Decide(flow.Client, flow.Server, func(v Verdict, why string) { s.decided(flow, v, why) })
+}
+
+// add keeps a copy of a SYN, or returns why not. That one before it is held is no
+// reason to tell of: it waits for the same verdict.
+func (h *heldSYNs) add(flow event.Flow, in *inbound) (fresh bool, refused string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return false, "shutting down"
+	case h.byFlow[flow] != nil:
+		return false, ""
+	case len(h.byFlow) >= maxHeldSYNs:
+		return false, "too many SYNs are held"
+	}
+	if h.byFlow == nil {
+		h.byFlow = make(map[event.Flow]*inbound)
+	}
+	h.byFlow[flow] = in.clone()
+	return true, ""
+}
+
+// clone returns a copy that outlives the read loop's buffers.
+func (in *inbound) clone() *inbound {
+	var b []byte
+	for _, v := range in.Views {
+		b = append(b, v...)
+	}
+	c := &inbound{Packet: in.Packet, verified: in.verified, frame: in.frame}
+	c.Views = append(c.views[:0], b)
+	c.pkt.Parse(b) // as it was parsed before
+	return c
+}
+
+// decided carries out the verdict on a held SYN.
+func (s *Stack) decided(flow event.Flow, v Verdict, why string) {
+	s.held.mu.Lock()
+	defer s.held.mu.Unlock()
+	in := s.held.byFlow[flow]
+	if in == nil {
+		return // decided before, or the stack is closed
+	}
+	delete(s.held.byFlow, flow)
+	if s.judge(in, v, why) {
+		s.link.deliver(flow.Server.Addr().Is4(), buffer.MakeWithData(in.Views[0]))
+	}
+}
