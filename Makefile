@@ -19,7 +19,7 @@ TEST_TOOLS = $(DEMO_TOOLS) nft:nftables ping:iputils-ping gnutls-cli:gnutls-bin 
 # What the benchmark compares with. It does without those that are missing.
 BENCH_TOOLS = ip:iproute2 openssl:openssl nginx:nginx haproxy:haproxy
 
-.PHONY: build demo run test check unit race integration fuzz fuzz-short bench install clean demo-tools test-tools bench-tools
+.PHONY: build demo run test check unit race integration fuzz fuzz-short bench pgo install clean demo-tools test-tools bench-tools
 
 build:
 	$(GO) build -trimpath -o bin/synscope ./cmd/synscope
@@ -40,11 +40,12 @@ check:
 	$(GO) tool staticcheck ./...
 	@sh .ci/govulncheck
 
+# Without the profile of default.pgo: all there is would be compiled once more.
 unit:
-	$(GO) test $$($(GO) list ./... | grep -v /integration)
+	$(GO) test -pgo=off $$($(GO) list ./... | grep -v /integration)
 
 race:
-	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v /integration)
+	CGO_ENABLED=1 $(GO) test -race -pgo=off $$($(GO) list ./... | grep -v /integration)
 
 integration:
 	$(GO) test -timeout 30m ./integration
@@ -66,6 +67,16 @@ fuzz-short:
 bench: test-tools bench-tools build
 	$(GO) run ./integration/servebench -synscope bin/synscope -json bin/bench.json -svg docs/bench.svg
 	$(GO) run ./integration/readbench -synscope bin/synscope
+
+# The profile that the compiler goes by: of a daemon with handshakes, connections
+# and transfers, as root.
+PGO_LOAD = tls1.[23].*, 32|connect and close|(download|upload) tls, 8
+pgo: test-tools
+	$(GO) build -trimpath -tags profile -o bin/synscope-profile ./cmd/synscope
+	rm -rf bin/profile && mkdir bin/profile
+	SYNSCOPE_PROFILE=$(CURDIR)/bin/profile $(GO) run ./integration/servebench -synscope bin/synscope-profile \
+	  -contestants json -only '$(PGO_LOAD)' -rounds 2 -time 2s
+	$(GO) tool pprof -proto bin/profile/*.cpu >cmd/synscope/default.pgo
 
 install: build
 	install -D -m 755 bin/synscope $(DESTDIR)$(PREFIX)/bin/synscope

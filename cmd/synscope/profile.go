@@ -3,36 +3,34 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/pprof"
 	"syscall"
 )
 
-// A binary built with the tag "profile" writes a CPU profile to the file that
-// SYNSCOPE_PROFILE names, between two SIGUSR2. It is what make pgo runs.
+// A binary built with the tag "profile" writes a profile of its CPU time into the
+// directory that SYNSCOPE_PROFILE names, from its start to its SIGTERM. It is for
+// make pgo.
 func init() {
-	path := os.Getenv("SYNSCOPE_PROFILE")
-	if path == "" {
+	dir := os.Getenv("SYNSCOPE_PROFILE")
+	if dir == "" {
 		return
 	}
-	var files [2]*os.File
-	for i, kind := range []string{"cpu", "heap"} {
-		var err error
-		if files[i], err = os.OpenFile(path+"."+kind, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
-			panic(err)
-		}
+	f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%d.cpu", os.Getpid())))
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
 	}
-	toggle := make(chan os.Signal, 1)
-	signal.Notify(toggle, syscall.SIGUSR2)
+	if err != nil {
+		panic(err)
+	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
 	go func() {
-		<-toggle
-		pprof.StartCPUProfile(files[0])
-		<-toggle
+		<-end
 		pprof.StopCPUProfile()
-		pprof.WriteHeapProfile(files[1])
-		for _, f := range files {
-			f.Close()
-		}
+		f.Close()
 	}()
 }
