@@ -80,6 +80,13 @@ var rules = map[string]rule{
 		imports: []string{"event", "internal/nearest"},
 		why:     "an expression is over events and what they sum up to, whoever made them",
 	},
+	"internal/expect": {
+		imports: []string{"event", "internal/filter", "internal/typeset"},
+		why:     "it judges what is told, and does not know who tells it or who wants the verdict",
+	},
+	"internal/junit": {
+		why: "it writes test reports, of whatever was tested",
+	},
 	"internal/nearest": {
 		why: "it compares names",
 	},
@@ -126,8 +133,8 @@ var rules = map[string]rule{
 	},
 	"cmd/synscope": {
 		imports: []string{
-			".", "event", "internal/capture", "internal/config", "internal/control", "internal/diff", "internal/explain", "internal/filter",
-			"internal/jsonlines", "internal/keylog", "internal/ladder", "internal/nameserver", "internal/pcapng", "internal/privilege",
+			".", "event", "internal/capture", "internal/config", "internal/control", "internal/diff", "internal/expect", "internal/explain", "internal/filter",
+			"internal/jsonlines", "internal/junit", "internal/keylog", "internal/ladder", "internal/nameserver", "internal/pcapng", "internal/privilege",
 			"internal/sandbox", "internal/trace", "internal/trust",
 			"internal/typeset", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
 		}, gvisor: true,
