@@ -90,6 +90,10 @@ var rules = map[string]rule{
 	"internal/nearest": {
 		why: "it compares names",
 	},
+	"internal/host": {
+		imports: []string{"tun"}, gvisor: true,
+		why: "it is the other end of a cable, and knows as little of the endpoint as a client does",
+	},
 	"internal/jsonlines": {
 		imports: []string{"event"},
 		why:     "a sink sees events only",
@@ -130,6 +134,12 @@ var rules = map[string]rule{
 	".": {
 		imports: []string{"event", "internal/ladder", "internal/trace", "stack", "tlsbridge", "tlsbridge/tlswire", "tun"}, gvisor: true,
 		why: "it wires the others together, and is the API for programs",
+	},
+	"synscopetest": {
+		imports: []string{
+			".", "event", "internal/expect", "internal/host", "internal/ladder", "internal/nameserver", "stack", "tlsbridge", "tun/tuntest",
+		}, gvisor: true,
+		why: "it puts an endpoint and a client together for the tests of others",
 	},
 	"cmd/synscope": {
 		imports: []string{

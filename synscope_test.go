@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -19,6 +20,7 @@ import (
 
 	"synscope"
 	"synscope/event"
+	"synscope/internal/host"
 	"synscope/stack"
 	"synscope/tlsbridge"
 	"synscope/tlsbridge/tlswire"
@@ -40,7 +42,7 @@ const patience = 30 * time.Second
 type network struct {
 	t         *testing.T
 	scope     *synscope.Scope
-	client    *client
+	client    *host.Host
 	authority *tlsbridge.Authority
 	log       log
 }
@@ -77,7 +79,10 @@ func newNetwork(t *testing.T, change func(*synscope.Config)) *network {
 	}
 	n := &network{t: t, authority: authority, log: log{closed: make(chan struct{})}}
 	a, b := tuntest.Pipe(1500, false)
-	n.client = newClient(t, b)
+	if n.client, err = host.New(b, netip.MustParseAddr("198.18.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.client.Close)
 	cfg := synscope.Config{
 		Stack:  stack.Config{Device: a, Prefixes: []netip.Prefix{served}},
 		TLS:    tlsbridge.Config{Authority: authority},
@@ -104,7 +109,7 @@ func (n *network) tlsConfig() *tls.Config {
 // dialTLS completes a handshake. The flow is that of its connection.
 func (n *network) dialTLS() (*tls.Conn, event.Flow) {
 	n.t.Helper()
-	raw, err := n.client.DialContext(n.t.Context(), "tcp", server.String())
+	raw, err := n.client.Dial(n.t.Context(), server)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -133,7 +138,7 @@ func (n *network) shutdown() []*event.Event {
 func TestHTTPClient(t *testing.T) {
 	n := newNetwork(t, nil)
 	client := &http.Client{Transport: &http.Transport{
-		DialContext: n.client.DialContext, TLSClientConfig: n.tlsConfig(),
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return n.client.Dial(ctx, server) }, TLSClientConfig: n.tlsConfig(),
 	}, Timeout: patience}
 	resp, err := client.Get("https://" + server.String() + "/")
 	if err != nil {
@@ -268,7 +273,7 @@ func messages(es []*event.Event) []string {
 // both views.
 func TestUntrustedAuthority(t *testing.T) {
 	n := newNetwork(t, nil)
-	raw, err := n.client.DialContext(t.Context(), "tcp", server.String())
+	raw, err := n.client.Dial(t.Context(), server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +310,7 @@ func TestReconfigure(t *testing.T) {
 	if err := n.scope.Reconfigure(refuse, tlsbridge.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := n.client.DialContext(t.Context(), "tcp", server.String()); err == nil {
+	if c, err := n.client.Dial(t.Context(), server); err == nil {
 		c.Close()
 		t.Error("connected although the policy refuses")
 	}

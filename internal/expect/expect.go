@@ -13,7 +13,9 @@
 package expect
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"synscope/event"
@@ -171,13 +173,22 @@ func (r *Recorder) Conns() []event.Summary {
 }
 
 // Timeline returns the events of the run, as far as they were kept.
-func (r *Recorder) Timeline() []*event.Event { return r.timeline }
+func (r *Recorder) Timeline() []*event.Event { return slices.Clone(r.timeline) }
+
+// Lost returns an error that says what of the run was lost or not kept, nil if
+// nothing was.
+func (r *Recorder) Lost() error {
+	if what := r.missing(true); what != "" {
+		return errors.New(what)
+	}
+	return nil
+}
 
 // result decides on an expectation.
 func (r *Recorder) result(x *expectation) Result {
 	what, conns := r.offence(x)
 	if what == "" {
-		if what = r.missing(x); what != "" {
+		if what = r.missing(x.Timeline()); what != "" {
 			what = "it could not be decided: " + what
 		}
 	}
@@ -187,14 +198,15 @@ func (r *Recorder) result(x *expectation) Result {
 	return Result{Expr: x.text, Failure: fmt.Sprintf("expected %s: %s", oneLine(x.text), what), Conns: conns}
 }
 
-// missing says what of the run an expectation could not look at.
-func (r *Recorder) missing(x *expectation) string {
+// missing says what of the connections of the run, and of its events, was lost
+// or not kept.
+func (r *Recorder) missing(events bool) string {
 	switch {
 	case len(r.gaps) > 0:
 		return fmt.Sprintf("%d %s were lost", r.gaps[0].Lost, r.gaps[0].What)
 	case r.connsLost > 0:
 		return fmt.Sprintf("%d connections after the first %d were not kept", r.connsLost, maxConns)
-	case x.Timeline() && r.eventsLost > 0:
+	case events && r.eventsLost > 0:
 		return fmt.Sprintf("%d events after the first %d were not kept", r.eventsLost, maxEvents)
 	}
 	return ""

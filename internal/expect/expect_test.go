@@ -129,7 +129,7 @@ func TestLost(t *testing.T) {
 		{`timeline.all(e, e.conn == 1)`, manyEvents, "it could not be decided: 5 events after the first 131072 were not kept"},
 		{`open`, manyEvents, ""},
 	} {
-		r, err := New([]string{tt.expr}, false)
+		r, err := New([]string{tt.expr}, true)
 		if err != nil {
 			t.Fatal(err)
 		}
