@@ -134,8 +134,8 @@ func (n *Network) Roots() *x509.CertPool {
 }
 
 // Conns returns the connections so far, in the order of their opening. Those
-// that the client side closed have ended; the others are told as far as they
-// went.
+// that the client side closed have ended; the others are told as far as the
+// endpoint went, which is where it was when it last answered, or further.
 func (n *Network) Conns() []event.Summary {
 	n.settle()
 	n.mu.Lock()

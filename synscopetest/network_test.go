@@ -184,11 +184,13 @@ func TestFailures(t *testing.T) {
 	s := synscopetest.New(r, synscopetest.Config{Service: tlsbridge.Echo()})
 	c := dial(t, s, "tcp", "198.18.3.4:7")
 	defer c.Close()
+	fmt.Fprint(c, "x")
+	io.ReadFull(c, make([]byte, 1)) // the endpoint has the connection now
 	if s.Expect(`tcp.handshake_done`); s.Expect(`tls.state == "established"`) {
 		t.Error("an expectation that is not met holds")
 	}
 	r.end()
-	want := []string{`expected tls.state == "established": #1 198.18.3.4:7 has tls.state ""`, "synscopetest: the test left connections open: 198.18.3.4:7"}
+	want := []string{`expected tls.state == "established": #1 198.18.3.4:7 has tls.state "plain"`, "synscopetest: the test left connections open: 198.18.3.4:7"}
 	if len(r.failures) != 2 || !strings.HasPrefix(r.failures[0], want[0]) || r.failures[1] != want[1] {
 		t.Fatalf("the test failed with %q, want %q", r.failures, want)
 	}
