@@ -94,6 +94,10 @@ var rules = map[string]rule{
 		imports: []string{"tun"}, gvisor: true,
 		why: "it is the other end of a cable, and knows as little of the endpoint as a client does",
 	},
+	"internal/relay": {
+		imports: []string{"event", "stack"}, gvisor: true,
+		why: "it forwards datagrams of whatever sandbox, and does not know who is told",
+	},
 	"internal/jsonlines": {
 		imports: []string{"event"},
 		why:     "a sink sees events only",

@@ -20,6 +20,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
 	"synscope/tun"
 )
@@ -40,7 +41,7 @@ type Host struct {
 func New(dev tun.Device, addrs ...netip.Addr) (*Host, error) {
 	h := &Host{dev: dev, stack: gstack.New(gstack.Options{
 		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
-		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocolCUBIC},
+		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocolCUBIC, udp.NewProtocol},
 	})}
 	h.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nicID}, {Destination: header.IPv6EmptySubnet, NIC: nicID}})
 	recovery := tcpip.TCPRecovery(0) // it would probe for nothing, as in package stack
@@ -72,16 +73,44 @@ func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
 // Dial connects to a TCP port. Of a port that is refused the error is, as a
 // kernel's, syscall.ECONNREFUSED.
 func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	addr := tcpip.FullAddress{NIC: nicID, Addr: tcpip.AddrFromSlice(to.Addr().AsSlice()), Port: to.Port()}
-	conn, err := gonet.DialContextTCP(ctx, h.stack, addr, protocolOf(to.Addr()))
+	conn, err := gonet.DialContextTCP(ctx, h.stack, fullAddress(to), protocolOf(to.Addr()))
+	if err != nil {
+		return nil, asKernel(err) // not a nil *TCPConn in an interface
+	}
+	return conn, nil
+}
+
+// DialUDP returns a connected UDP socket. When it has heard by ICMP that the port
+// is refused, the error of the next Write is syscall.ECONNREFUSED; a Read is not
+// woken by that.
+func (h *Host) DialUDP(to netip.AddrPort) (net.Conn, error) {
+	addr := fullAddress(to)
+	conn, err := gonet.DialUDP(h.stack, nil, &addr, protocolOf(to.Addr()))
+	if err != nil {
+		return nil, err
+	}
+	return udpConn{conn}, nil
+}
+
+type udpConn struct{ *gonet.UDPConn }
+
+func (c udpConn) Write(b []byte) (int, error) {
+	n, err := c.UDPConn.Write(b)
+	return n, asKernel(err)
+}
+
+func fullAddress(a netip.AddrPort) tcpip.FullAddress {
+	return tcpip.FullAddress{NIC: nicID, Addr: tcpip.AddrFromSlice(a.Addr().AsSlice()), Port: a.Port()}
+}
+
+// asKernel has an error of netstack's that says that a port is refused be that
+// of a kernel.
+func asKernel(err error) error {
 	var failed *net.OpError
 	if errors.As(err, &failed) && failed.Err.Error() == (&tcpip.ErrConnectionRefused{}).String() {
 		failed.Err = syscall.ECONNREFUSED
 	}
-	if err != nil {
-		return nil, err // not a nil *TCPConn in an interface
-	}
-	return conn, nil
+	return err
 }
 
 // Close takes the host from the network, with what is open. It is idempotent.
