@@ -2,7 +2,8 @@
 # make run     the daemon in the foreground, for one's own traffic
 # make test    all set-up, then every check there is
 # make build   bin/synscope
-# make install the binary and its manual pages below PREFIX
+# make install the binary and its manual pages below PREFIX, and where AppArmor
+#              wants one a profile
 
 PREFIX ?= /usr/local
 GO     ?= go
@@ -64,6 +65,11 @@ install: build
 	install -D -m 755 bin/synscope $(DESTDIR)$(PREFIX)/bin/synscope
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	bin/synscope man $(DESTDIR)$(PREFIX)/share/man/man1
+	@if [ -e /etc/apparmor.d/abi/4.0 ]; then \
+	  install -d $(DESTDIR)/etc/apparmor.d && \
+	  sed 's|^profile synscope .* flags|profile synscope $(PREFIX)/bin/synscope flags|' contrib/apparmor/synscope >$(DESTDIR)/etc/apparmor.d/synscope && \
+	  echo "an ordinary user may 'synscope run' after: apparmor_parser -r /etc/apparmor.d/synscope"; \
+	fi
 
 clean:
 	rm -rf bin
