@@ -41,6 +41,7 @@ func Main() {
 type helper struct {
 	control control
 	order   order
+	spec    *os.File // at what the files of the order hold
 }
 
 // run returns only what kept it from becoming the command.
@@ -60,7 +61,8 @@ func (h *helper) run() *failed {
 			return tellable(step.op, err)
 		}
 	}
-	f := tellable(h.order.Path, syscall.Exec(h.order.Path, h.order.Args, h.order.Env))
+	path := string(h.order.Path)
+	f := tellable(path, syscall.Exec(path, texts(h.order.Args), texts(h.order.Env)))
 	f.Exec = true
 	return f
 }
@@ -73,7 +75,8 @@ func (h *helper) receive() error {
 	if fd == noFile {
 		return errors.New("no spec came")
 	}
-	h.order, err = unpack(os.NewFile(uintptr(fd), "spec"))
+	h.spec = os.NewFile(uintptr(fd), "spec") // closed at exec
+	h.order, err = unpack(h.spec)
 	return err
 }
 

@@ -130,7 +130,7 @@ func (s *Sandbox) Prepare(spec Spec) (Link, error) {
 // order sends the helper its spec. That the helper has gone is no error here: it
 // may have said why.
 func (s *Sandbox) order(spec Spec) error {
-	f, err := pack(order{spec, os.Getpid()})
+	f, err := pack(spec)
 	if err != nil {
 		return err
 	}
