@@ -15,9 +15,13 @@ import (
 // exitFailed is the exit code of a helper that could not become the command.
 const exitFailed = 125
 
-// Main is the helper, if this process is one: it does not return then. Otherwise
-// it does nothing. It is to be called before anything else in main.
+// Main is the helper, or the closer, if this process is one: it does not return
+// then. Otherwise it does nothing. It is to be called before anything else in
+// main.
 func Main() {
+	if len(os.Args) == 1 && os.Args[0] == closerName {
+		runCloser()
+	}
 	if len(os.Args) != 2 || os.Args[0] != helperName {
 		return
 	}
