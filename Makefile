@@ -57,8 +57,10 @@ fuzz:
 fuzz-short:
 	@GO="$(GO)" sh .ci/fuzz 1s
 
-# How fast captures are read, beside tshark: a few minutes, and 2 GB in TMPDIR.
+# What run adds to a command, beside unshare: half a minute. How fast captures are
+# read, beside tshark: a few minutes, and 2 GB in TMPDIR.
 bench: test-tools build
+	$(GO) run ./integration/startbench -synscope bin/synscope
 	$(GO) run ./integration/readbench -synscope bin/synscope
 
 install: build

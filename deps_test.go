@@ -157,6 +157,9 @@ var rules = map[string]rule{
 	"integration/readbench": {
 		why: "it measures the binary that was built, from outside",
 	},
+	"integration/startbench": {
+		why: "it measures the binary that was built, from outside",
+	},
 	"integration": {
 		why: "it tests the binary that was built, from outside",
 	},
