@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -109,7 +108,7 @@ func (n *network) tlsConfig() *tls.Config {
 // dialTLS completes a handshake. The flow is that of its connection.
 func (n *network) dialTLS() (*tls.Conn, event.Flow) {
 	n.t.Helper()
-	raw, err := n.client.Dial(n.t.Context(), server)
+	raw, err := n.client.DialContext(n.t.Context(), "tcp", server.String())
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -138,7 +137,7 @@ func (n *network) shutdown() []*event.Event {
 func TestHTTPClient(t *testing.T) {
 	n := newNetwork(t, nil)
 	client := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return n.client.Dial(ctx, server) }, TLSClientConfig: n.tlsConfig(),
+		DialContext: n.client.DialContext, TLSClientConfig: n.tlsConfig(),
 	}, Timeout: patience}
 	resp, err := client.Get("https://" + server.String() + "/")
 	if err != nil {
@@ -273,7 +272,7 @@ func messages(es []*event.Event) []string {
 // both views.
 func TestUntrustedAuthority(t *testing.T) {
 	n := newNetwork(t, nil)
-	raw, err := n.client.Dial(t.Context(), server)
+	raw, err := n.client.DialContext(t.Context(), "tcp", server.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +309,7 @@ func TestReconfigure(t *testing.T) {
 	if err := n.scope.Reconfigure(refuse, tlsbridge.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := n.client.Dial(t.Context(), server); err == nil {
+	if c, err := n.client.DialContext(t.Context(), "tcp", server.String()); err == nil {
 		c.Close()
 		t.Error("connected although the policy refuses")
 	}

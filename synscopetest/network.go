@@ -217,7 +217,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	to, err := n.resolve(network, address)
 	var raw net.Conn
 	if err == nil {
-		raw, err = n.host.Dial(ctx, to)
+		raw, err = n.host.DialContext(ctx, network, to.String())
 	}
 	if err != nil {
 		var already *net.OpError

@@ -70,9 +70,13 @@ func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
 	return ipv6.ProtocolNumber
 }
 
-// Dial connects to a TCP port. Of a port that is refused the error is, as a
-// kernel's, syscall.ECONNREFUSED.
-func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+// DialContext connects to a TCP port at an address, as net.Dialer does. Of a port
+// that is refused the error is, as a kernel's, syscall.ECONNREFUSED.
+func (h *Host) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := gonet.DialContextTCP(ctx, h.stack, fullAddress(to), protocolOf(to.Addr()))
 	if err != nil {
 		return nil, asKernel(err) // not a nil *TCPConn in an interface
