@@ -29,7 +29,7 @@ type expectations struct {
 }
 
 func (x *expectations) flags(f *pflag.FlagSet) {
-	f.StringArrayVar(&x.exprs, "expect", nil, "fail with exit code 3 unless this CEL `EXPRESSION` is true of each connection, or of\nconns and timeline, those of the run (repeatable)")
+	f.StringArrayVar(&x.exprs, "expect", nil, "exit with 3 unless this CEL `EXPRESSION` is true of each connection, or of conns and timeline (repeatable)")
 	f.StringVar(&x.report, "junit", "", "write what was expected, and what of it was met, to this `FILE` as JUnit XML")
 }
 

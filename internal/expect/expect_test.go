@@ -3,6 +3,8 @@ package expect
 import (
 	"errors"
 	"net/netip"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -165,6 +167,24 @@ func TestKeep(t *testing.T) {
 		if cs := r.Conns(); len(cs) != 2 || cs[1].Alert != "unknown_ca" {
 			t.Errorf("the connections are %+v", cs)
 		}
+	}
+}
+
+// The expressions of docs/run.md compile.
+func TestDoc(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/run.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, m := range regexp.MustCompile("--expect '([^']+)'|(?m)^\\| over [^|]+: `([^`]+)` \\|").FindAllSubmatch(doc, -1) {
+		n++
+		if _, err := New([]string{string(m[1]) + string(m[2])}, false); err != nil {
+			t.Error(err)
+		}
+	}
+	if n < 5 {
+		t.Errorf("only %d expressions were found", n)
 	}
 }
 
