@@ -2,7 +2,8 @@
 # make run     the daemon in the foreground, for one's own traffic
 # make test    all set-up, then every check there is
 # make build   bin/synscope
-# make install the binary and its manual pages below PREFIX
+# make install the binary and its manual pages below PREFIX, and where AppArmor
+#              wants one a profile
 
 PREFIX ?= /usr/local
 GO     ?= go
@@ -60,11 +61,13 @@ fuzz:
 fuzz-short:
 	@GO="$(GO)" sh .ci/fuzz 1s
 
-# How fast connections are served, beside the kernel, nginx, haproxy and openssl:
-# ten minutes as root, plotted in docs/bench.svg. Then how fast captures are read,
-# beside tshark: a few minutes, and 2 GB in TMPDIR. For a part, with its flags:
+# What run adds to a command, beside unshare: half a minute. How fast connections
+# are served, beside the kernel, nginx, haproxy and openssl: ten minutes as root,
+# plotted in docs/bench.svg. How fast captures are read, beside tshark: a few
+# minutes, and 2 GB in TMPDIR. For a part, with its flags:
 # go run ./integration/servebench -help
 bench: test-tools bench-tools build
+	$(GO) run ./integration/startbench -synscope bin/synscope
 	$(GO) run ./integration/servebench -synscope bin/synscope -json bin/bench.json -svg docs/bench.svg
 	$(GO) run ./integration/readbench -synscope bin/synscope
 
@@ -82,6 +85,11 @@ install: build
 	install -D -m 755 bin/synscope $(DESTDIR)$(PREFIX)/bin/synscope
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	bin/synscope man $(DESTDIR)$(PREFIX)/share/man/man1
+	@if [ -e /etc/apparmor.d/abi/4.0 ]; then \
+	  install -d $(DESTDIR)/etc/apparmor.d && \
+	  sed 's|^profile synscope .* flags|profile synscope $(PREFIX)/bin/synscope flags|' contrib/apparmor/synscope >$(DESTDIR)/etc/apparmor.d/synscope && \
+	  echo "an ordinary user may 'synscope run' after: apparmor_parser -r /etc/apparmor.d/synscope"; \
+	fi
 
 clean:
 	rm -rf bin

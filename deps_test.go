@@ -80,8 +80,23 @@ var rules = map[string]rule{
 		imports: []string{"event", "internal/nearest"},
 		why:     "an expression is over events and what they sum up to, whoever made them",
 	},
+	"internal/expect": {
+		imports: []string{"event", "internal/filter", "internal/typeset"},
+		why:     "it judges what is told, and does not know who tells it or who wants the verdict",
+	},
+	"internal/junit": {
+		why: "it writes test reports, of whatever was tested",
+	},
 	"internal/nearest": {
 		why: "it compares names",
+	},
+	"internal/host": {
+		imports: []string{"tun"}, gvisor: true,
+		why: "it is the other end of a cable, and knows as little of the endpoint as a client does",
+	},
+	"internal/relay": {
+		imports: []string{"event", "stack"}, gvisor: true,
+		why: "it forwards datagrams of whatever sandbox, and does not know who is told",
 	},
 	"internal/jsonlines": {
 		imports: []string{"event"},
@@ -128,10 +143,16 @@ var rules = map[string]rule{
 		imports: []string{"event", "internal/ladder", "internal/outside", "internal/trace", "stack", "tlsbridge", "tlsbridge/tlswire", "tun"}, gvisor: true,
 		why: "it wires the others together, and is the API for programs",
 	},
+	"synscopetest": {
+		imports: []string{
+			".", "event", "internal/expect", "internal/host", "internal/ladder", "internal/nameserver", "stack", "tlsbridge", "tun/tuntest",
+		}, gvisor: true,
+		why: "it puts an endpoint and a client together for the tests of others",
+	},
 	"cmd/synscope": {
 		imports: []string{
-			".", "event", "internal/capture", "internal/config", "internal/control", "internal/diff", "internal/explain", "internal/filter",
-			"internal/jsonlines", "internal/keylog", "internal/ladder", "internal/nameserver", "internal/pcapng", "internal/privilege",
+			".", "event", "internal/capture", "internal/config", "internal/control", "internal/diff", "internal/expect", "internal/explain", "internal/filter",
+			"internal/jsonlines", "internal/junit", "internal/keylog", "internal/ladder", "internal/nameserver", "internal/pcapng", "internal/privilege",
 			"internal/sandbox", "internal/trace", "internal/trust",
 			"internal/typeset", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
 		}, gvisor: true,
@@ -141,6 +162,9 @@ var rules = map[string]rule{
 		why: "it measures the binary that was built, from outside",
 	},
 	"integration/servebench": {
+		why: "it measures the binary that was built, from outside",
+	},
+	"integration/startbench": {
 		why: "it measures the binary that was built, from outside",
 	},
 	"integration": {

@@ -15,7 +15,6 @@ package synscope
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"sync"
 
@@ -180,9 +179,16 @@ func (s *Scope) Reconfigure(policy func(client, server netip.AddrPort) stack.Ver
 }
 
 // DeviceChanged tells the sinks of a change of the interface.
-func (s *Scope) DeviceChanged(d event.Device) {
+func (s *Scope) DeviceChanged(d event.Device) { s.tell(&d) }
+
+// UDPFlow and UDPEnd tell the sinks of datagrams that whoever listens on UDP
+// forwards.
+func (s *Scope) UDPFlow(f event.UDPFlow) { s.tell(&f) }
+func (s *Scope) UDPEnd(f event.UDPEnd)   { s.tell(&f) }
+
+func (s *Scope) tell(body event.Body) {
 	if s.tracer != nil {
-		s.tracer.Device(d)
+		s.tracer.Tell(body)
 	}
 }
 
@@ -198,15 +204,10 @@ func (s *Scope) Events(ctx context.Context, flow event.Flow) ([]*event.Event, er
 	return s.tracer.Events(flow), nil
 }
 
-// ListenUDP takes the datagrams to a port, on whatever served address. It ends
-// when it is closed or the Scope is.
-func (s *Scope) ListenUDP(port uint16) (net.PacketConn, error) {
-	d, err := s.stack.ListenUDP(port)
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
-}
+// ListenUDP takes the datagrams to a port, or with 0 to all ports that nobody
+// else takes, on whatever served address. It ends when it is closed or the Scope
+// is.
+func (s *Scope) ListenUDP(port uint16) (*stack.Datagrams, error) { return s.stack.ListenUDP(port) }
 
 // Stats returns counts of what the stack holds.
 func (s *Scope) Stats() stack.Stats { return s.stack.Stats() }

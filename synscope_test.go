@@ -19,6 +19,7 @@ import (
 
 	"synscope"
 	"synscope/event"
+	"synscope/internal/host"
 	"synscope/stack"
 	"synscope/tlsbridge"
 	"synscope/tlsbridge/tlswire"
@@ -40,7 +41,7 @@ const patience = 30 * time.Second
 type network struct {
 	t         *testing.T
 	scope     *synscope.Scope
-	client    *client
+	client    *host.Host
 	authority *tlsbridge.Authority
 	log       log
 }
@@ -77,7 +78,10 @@ func newNetwork(t *testing.T, change func(*synscope.Config)) *network {
 	}
 	n := &network{t: t, authority: authority, log: log{closed: make(chan struct{})}}
 	a, b := tuntest.Pipe(1500, false)
-	n.client = newClient(t, b)
+	if n.client, err = host.New(b, netip.MustParseAddr("198.18.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.client.Close)
 	cfg := synscope.Config{
 		Stack:  stack.Config{Device: a, Prefixes: []netip.Prefix{served}},
 		TLS:    tlsbridge.Config{Authority: authority},

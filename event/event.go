@@ -163,6 +163,8 @@ var bodies = []func() Body{
 	func() Body { return new(Close) },
 	func() Body { return new(Gap) },
 	func() Body { return new(Unreachable) },
+	func() Body { return new(UDPFlow) },
+	func() Body { return new(UDPEnd) },
 	func() Body { return new(Device) },
 	func() Body { return new(CaptureEnd) },
 }

@@ -18,14 +18,21 @@ import (
 // is full is lost, and told.
 const maxDatagrams = 256
 
-// A Datagrams is the UDP service of one port, on all served addresses. It is a
-// net.PacketConn without deadlines. Its addresses are of type [UDPFlow].
+// maxDatagram is the longest payload that the length field of UDP has room for,
+// within that of IPv4.
+const maxDatagram = 65535 - header.IPv4MinimumSize - header.UDPMinimumSize
+
+// A Datagrams is the UDP service of one port, or of all, on all served addresses.
+// It is a net.PacketConn without deadlines. Its addresses are of type [UDPFlow].
 type Datagrams struct {
 	stack *Stack
 	port  uint16
 	in    chan datagram
 	done  chan struct{}
 	once  sync.Once
+
+	icmpMu    sync.Mutex
+	icmpLimit rate
 }
 
 var _ net.PacketConn = (*Datagrams)(nil)
@@ -46,14 +53,15 @@ func (UDPFlow) Network() string { return "udp" }
 func (f UDPFlow) String() string { return f.Client.String() }
 
 // ListenUDP has datagrams to a port, on whatever served address, go to the
-// Datagrams that it returns, instead of being answered with ICMP.
+// Datagrams that it returns, instead of being answered with ICMP. Port 0 stands
+// for all ports that have no service of their own.
 func (s *Stack) ListenUDP(port uint16) (*Datagrams, error) {
 	s.udpMu.Lock()
 	defer s.udpMu.Unlock()
 	if s.udp[port] != nil {
 		return nil, fmt.Errorf("stack: UDP port %d is in use", port)
 	}
-	d := &Datagrams{stack: s, port: port, in: make(chan datagram, maxDatagrams), done: make(chan struct{})}
+	d := &Datagrams{stack: s, port: port, in: make(chan datagram, maxDatagrams), done: make(chan struct{}), icmpLimit: icmpRate}
 	if s.udp == nil {
 		s.udp = make(map[uint16]*Datagrams)
 	}
@@ -79,12 +87,36 @@ func (d *Datagrams) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if !ok {
 		return 0, fmt.Errorf("stack: address of type %T, not UDPFlow", addr)
 	}
+	if len(b) > maxDatagram {
+		return 0, fmt.Errorf("stack: %d bytes are too many for a datagram", len(b))
+	}
 	packet := udpPacket(f.Flow, b)
 	if len(packet) > int(d.stack.link.MTU()) {
 		return 0, fmt.Errorf("stack: datagram of %d bytes does not fit into a packet", len(b))
 	}
 	d.stack.link.write(packet)
 	return len(b), nil
+}
+
+// Unreachable tells the client of a UDPFlow, by an ICMP message, that there is
+// nobody at the port that it sent b to. Beyond the rate of such messages it does
+// nothing.
+func (d *Datagrams) Unreachable(b []byte, addr net.Addr) {
+	f, ok := addr.(UDPFlow)
+	if !ok || len(b) > maxDatagram {
+		return
+	}
+	d.icmpMu.Lock()
+	allowed := d.icmpLimit.allow(time.Now())
+	d.icmpMu.Unlock()
+	if !allowed {
+		return
+	}
+	sent := udpPacket(event.Flow{Client: f.Server, Server: f.Client}, b) // of which the message quotes the beginning
+	var p tcptrack.Packet
+	if p.Parse(sent) == nil {
+		d.stack.link.write(icmpUnreachable([][]byte{sent}, &p, unreachablePort))
+	}
 }
 
 // Close ends the service.
@@ -112,6 +144,9 @@ func (s *Stack) receiveUDP(in *inbound) {
 	p := &in.pkt
 	s.udpMu.Lock()
 	d := s.udp[p.Dst.Port()]
+	if d == nil {
+		d = s.udp[0]
+	}
 	s.udpMu.Unlock()
 	if d == nil {
 		s.reject(in, "no UDP service", unreachablePort)

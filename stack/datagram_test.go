@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -97,6 +98,47 @@ func TestDatagramsOfOtherPorts(t *testing.T) {
 	if _, err := h.stack.ListenUDP(53); err != nil {
 		t.Errorf("after Close: %v", err)
 	}
+}
+
+// Port 0 takes what no other does, and what it cannot serve it refuses itself,
+// quoting the datagram.
+func TestDatagramsOfAllPorts(t *testing.T) {
+	h := newRawHost(t, Config{})
+	dns, err := h.stack.ListenUDP(53)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := h.stack.ListenUDP(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1500)
+	for _, server := range []netip.Addr{server4.Addr(), server6.Addr()} {
+		for port, d := range map[uint16]*Datagrams{53: dns, 54: all, 443: all} {
+			packet, flow := udpTo(server, port, "question")
+			h.inject(packet)
+			n, from, err := d.ReadFrom(b)
+			if err != nil || from != (UDPFlow{flow}) {
+				t.Fatalf("port %d: %v came, %v", port, from, err)
+			}
+			d.Unreachable(b[:n], from)
+			quoted := checkICMP(t, h.next(), flow.Server.Addr(), flow.Client.Addr())[header.ICMPv4MinimumSize:]
+			if !bytes.Equal(quoted[ipHeader(server):], packet[ipHeader(server):]) {
+				t.Errorf("port %d: %x is quoted, want %x", port, quoted, packet)
+			}
+		}
+	}
+	all.Close()
+	packet, flow := udpTo(server4.Addr(), 54, "question")
+	h.inject(packet)
+	checkICMP(t, h.next(), flow.Server.Addr(), flow.Client.Addr())
+}
+
+func ipHeader(a netip.Addr) int {
+	if a.Is4() {
+		return header.IPv4MinimumSize
+	}
+	return header.IPv6MinimumSize
 }
 
 func TestDatagramIsBad(t *testing.T) {

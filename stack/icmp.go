@@ -215,7 +215,10 @@ func join(views [][]byte) []byte {
 	return b
 }
 
-// A rate is a token bucket. It is owned by the read loop.
+// icmpRate bounds the ICMP errors that are sent.
+var icmpRate = rate{perSecond: 100, burst: 100}
+
+// A rate is a token bucket. It is owned by who uses it.
 type rate struct {
 	perSecond float64
 	burst     float64

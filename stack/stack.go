@@ -134,7 +134,7 @@ func New(cfg Config) (*Stack, error) {
 		obs:       cfg.Observer,
 		policyFn:  cfg.Policy,
 		limits:    limits{total: cfg.MaxConns, perSource: cfg.MaxConnsPerSource},
-		icmpLimit: rate{perSecond: 100, burst: 100},
+		icmpLimit: icmpRate,
 		accepted:  make(chan *Conn, 64),
 		closing:   make(chan struct{}),
 		linkDone:  make(chan struct{}),

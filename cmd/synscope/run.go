@@ -30,6 +30,10 @@ const (
 	exitNotFound    = 127 // there is no such program
 )
 
+// exitUnmet is the exit code where the command ended with 0, but not as was
+// expected (--expect).
+const exitUnmet = 3
+
 func newRunCommand() *cobra.Command {
 	r := &runner{output: config.Default().Output}
 	cmd := &cobra.Command{
@@ -42,7 +46,7 @@ func newRunCommand() *cobra.Command {
 			"command has ended. It takes no privileges, and leaves nothing behind.\n\n" +
 			"The exit code is that of the command; a signal that ends it ends run too. 125 says\n" +
 			"that run itself failed, 126 that the command cannot be executed, 127 that it was\n" +
-			"not found.",
+			"not found. Where it is 0 and an expectation (--expect) is not met, it is 3.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return exitError{usageError{hinted{errors.New("no command given"), "synscope run -- COMMAND [ARGUMENT...]"}}, exitRunFailed}
@@ -69,6 +73,7 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&r.output.KeyLog, "keylog", "", "write the TLS secrets to this new file")
 	flags.BoolVar(&r.output.Explain, "explain", false, "say of each step what it is for")
 	flags.BoolVar(&r.live, "live", false, "tell each connection when it ends, not when the command has ended")
+	r.expected.flags(flags)
 	return cmd
 }
 
@@ -79,6 +84,8 @@ type runner struct {
 	live   bool
 	args   []string
 	stderr io.Writer
+
+	expected expectations
 
 	log     *slog.Logger
 	held    *held
@@ -95,6 +102,7 @@ type runner struct {
 // signal ended the command.
 func (r *runner) run() error {
 	status, err := r.execute()
+	unmet := r.expected.unmet()
 	var killed sandbox.Killed
 	var failed *sandbox.ExecError
 	switch {
@@ -105,9 +113,14 @@ func (r *runner) run() error {
 	case err != nil:
 		return exitError{err, exitRunFailed}
 	case status.Signaled():
+		if unmet != nil {
+			report(r.stderr, unmet)
+		}
 		sandbox.Die(status.Signal())
 	case status.ExitStatus() != 0:
-		return exitError{nil, status.ExitStatus()}
+		return exitError{unmet, status.ExitStatus()}
+	case unmet != nil:
+		return exitError{unmet, exitUnmet}
 	}
 	return nil
 }
@@ -120,6 +133,10 @@ func (r *runner) execute() (status syscall.WaitStatus, err error) {
 	if err := r.check(); err != nil {
 		return 0, usageError{err}
 	}
+	if err := r.expected.open(); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, r.expected.close(r.args, status, err)) }()
 	path, err := lookPath(r.args[0])
 	if err != nil {
 		return 0, err
@@ -163,7 +180,7 @@ func (r *runner) check() error {
 	case out.PCAP == "-" || out.KeyLog == "-" || out.Events == "-":
 		return hinted{errors.New("- is the standard output, which is the command's own"), "give a file"}
 	}
-	return nil
+	return r.expected.compile()
 }
 
 // lookPath finds a program as a shell does.
@@ -204,6 +221,9 @@ func (r *runner) begin(path string) error {
 	}
 	config := r.world.config(link)
 	config.Sinks = append(r.outputs.sinks(), &r.conns)
+	if r.expected.wanted() {
+		config.Sinks = append(config.Sinks, r.expected.recorder)
+	}
 	config.KeyLog, config.Capture = r.outputs.keyLog(), r.outputs.capture()
 	if r.scope, err = synscope.Start(config); err != nil {
 		return err
@@ -231,6 +251,9 @@ func (r *runner) end() {
 	defer cancel()
 	r.scope.Shutdown(ctx) // what is still open then is reset, which is told
 	r.world.wait()
+	if r.executed {
+		r.expected.decide()
+	}
 	if r.executed && r.conns.n == 0 && r.output.Events == "" && r.output.Format == config.FormatLadder {
 		r.log.Info(fmt.Sprintf("%s made no connection", r.args[0]))
 	}

@@ -33,11 +33,11 @@ func (t *teller) check(checked *cel.Ast) Errors {
 			}
 		case ast.CallKind:
 			for field, literal := range comparisons(e.AsCall()) {
-				name, value, ok := t.schema.neverHas(field, literal)
+				name, value, ok := t.schema.neverHas(tree, field, literal)
 				if ok {
 					err := fail(literal)
-					err.Msg = fmt.Sprintf("event.%s is never %q", name, value)
-					err.Hint = nearest.Suggest(value, values[name])
+					err.Msg = fmt.Sprintf("%s is never %q", name, value)
+					err.Hint = nearest.Suggest(value, values[field.AsSelect().FieldName()])
 				}
 			}
 		}
@@ -63,19 +63,23 @@ func kinds() []string {
 	return names
 }
 
-// neverHas reports whether an expression is a field of the event that never has
+// neverHas reports whether an expression is a field of an event that never has
 // the value of a literal, and returns both.
-func (s *schema) neverHas(field, literal ast.Expr) (name, value string, ok bool) {
+func (s *schema) neverHas(tree *ast.AST, field, literal ast.Expr) (name, value string, ok bool) {
 	if field.Kind() != ast.SelectKind || literal.Kind() != ast.LiteralKind {
 		return "", "", false
 	}
 	sel := field.AsSelect()
-	if sel.Operand().Kind() != ast.IdentKind || sel.Operand().AsIdent() != eventVar {
+	if !tree.GetType(sel.Operand().ID()).IsExactType(s.event.cel) {
 		return "", "", false
 	}
-	name = sel.FieldName()
+	name = eventVar
+	if sel.Operand().Kind() == ast.IdentKind {
+		name = sel.Operand().AsIdent() // that of a macro may be another
+	}
 	value, isString := literal.AsLiteral().Value().(string)
-	return name, value, isString && values[name] != nil && !slices.Contains(values[name], value)
+	all := values[sel.FieldName()]
+	return name + "." + sel.FieldName(), value, isString && all != nil && !slices.Contains(all, value)
 }
 
 // comparisons yields the pairs of expressions that a call compares.

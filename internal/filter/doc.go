@@ -16,7 +16,8 @@
 //
 // A [Gate] applies a filter to a stream of events. One that needs the connection
 // is decided when the connection has ended, by its final summary. An
-// [Expectation] is over all connections of a run at once.
+// [Expectation] is over one connection, or over all those of a run at once and
+// their events.
 //
 // CEL takes its environment from reflection and a parser; that is made when an
 // expression is compiled, and not before. Expressions are those of the user, the

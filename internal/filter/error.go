@@ -129,6 +129,10 @@ func (t *teller) name(e *Error, name, function string) {
 	if before := t.before(e); strings.HasSuffix(before, name) {
 		e.Col -= len([]rune(name)) // the place was that of a function's parenthesis
 	}
+	if name == eventVar { // of an Expectation, which has no event of its own
+		e.Hint = fmt.Sprintf("write %s.exists(%s, …)", timelineVar, eventVar)
+		return
+	}
 	if function != "" {
 		e.Hint = fmt.Sprintf("did you mean %q?", function)
 		return

@@ -14,8 +14,9 @@ import (
 
 // The variables that are not fields of the connection.
 const (
-	eventVar = "event" // of a Filter
-	connsVar = "conns" // of an Expectation
+	eventVar    = "event"    // of a Filter
+	connsVar    = "conns"    // of an Expectation
+	timelineVar = "timeline" // of an Expectation
 )
 
 // The bounds of an expression.
@@ -25,6 +26,8 @@ const (
 	maxDepth  = 64      // its nesting
 	maxRegexp = 1000    // instructions of a regular expression
 	maxCost   = 100_000 // steps of one evaluation with loops, as CEL counts them
+
+	maxRunCost = 10_000_000 // the same of an Expectation, which is evaluated once
 )
 
 // A Filter is a compiled expression over an event and its connection. It may be
@@ -48,7 +51,7 @@ func Compile(expr string) (*Filter, error) {
 		vars = append(vars, cel.Variable(name, s.summary.fields[name].typ))
 	}
 	names := append([]string{eventVar}, s.summary.names...)
-	program, tree, err := s.compile(expr, names, vars)
+	program, tree, err := s.compile(expr, names, vars, maxCost)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +64,8 @@ func Compile(expr string) (*Filter, error) {
 }
 
 // compile compiles an expression that is true or false. The names are those of
-// the variables.
-func (s *schema) compile(expr string, names []string, vars []cel.EnvOption) (cel.Program, *ast.AST, error) {
+// the variables, and the cost bounds an evaluation with loops.
+func (s *schema) compile(expr string, names []string, vars []cel.EnvOption, cost uint64) (cel.Program, *ast.AST, error) {
 	env, err := cel.NewEnv(append(vars,
 		cel.CustomTypeProvider(s), cel.CustomTypeAdapter(s),
 		cel.ParserExpressionSizeLimit(maxRunes), cel.ParserRecursionLimit(maxDepth),
@@ -86,7 +89,7 @@ func (s *schema) compile(expr string, names []string, vars []cel.EnvOption) (cel
 	}
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	if loops(checked.NativeRep()) { // counting takes three times as long as what is counted
-		options = append(options, cel.CostLimit(maxCost))
+		options = append(options, cel.CostLimit(cost))
 	}
 	program, err := env.Program(checked, options...)
 	if err != nil {

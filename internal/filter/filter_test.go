@@ -175,50 +175,6 @@ func TestShared(t *testing.T) {
 	wg.Wait()
 }
 
-func TestExpectation(t *testing.T) {
-	conns := []event.Summary{
-		{Conn: 1, Client: clientAddr, Server: serverAddr, Alert: "unknown_ca", TLS: event.TLSSummary{State: event.TLSBroken}},
-		{Conn: 2, Client: clientAddr, Server: serverAddr, TLS: event.TLSSummary{State: event.TLSEstablished, Version: "TLS 1.3"}},
-	}
-	for _, tt := range []struct {
-		expr string
-		want bool
-	}{
-		{`conns.exists(c, c.alert == "unknown_ca")`, true},
-		{`conns.all(c, c.tls.version == "TLS 1.3")`, false},
-		{`conns.filter(c, c.tls.state == "established").size() == 1`, true},
-		{`conns.exists_one(c, c.conn == 2 && c.server == "198.18.3.4:443")`, true},
-		{`conns.map(c, c.conn) == [1, 2]`, true},
-		{`size(conns) == 2 && conns[1].tls.version == "TLS 1.3"`, true},
-		{`conns[0] == conns[0] && conns[0] != conns[1]`, true},
-	} {
-		x, err := CompileExpectation(tt.expr)
-		if err != nil {
-			t.Errorf("%s\n%v", tt.expr, err)
-			continue
-		}
-		if got, err := x.Met(conns); got != tt.want || err != nil {
-			t.Errorf("%s\nis %v, %v, want %v", tt.expr, got, err, tt.want)
-		}
-	}
-
-	x, err := CompileExpectation(`conns[2].open`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if met, err := x.Met(conns); met || err == nil || !strings.Contains(err.Error(), "2") {
-		t.Errorf("a third connection of two: %v, %v", met, err)
-	}
-	_, err = CompileExpectation(`conns.exists(c, c.alrt == "unknown_ca")`)
-	if want := `column 19: unknown field "alrt"; did you mean "alert"?`; err == nil || !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("got %v, want %s", err, want)
-	}
-	_, err = CompileExpectation(`event.kind == "device"`)
-	if err == nil {
-		t.Error("an expectation has an event")
-	}
-}
-
 func ExampleCompile() {
 	_, err := Compile(`tls.verson == "TLS 1.3"`)
 	fmt.Println(err)

@@ -19,14 +19,20 @@ func FuzzFilter(f *testing.F) {
 		"tls.verson == 'a'\n&& alert.matches('(')",
 		`event == event && tls == tls && [event][0].n > 1 && {"a": event}.a.from == ""`,
 		`type(tls) == type(event) && string(event) == "" && dyn(event).kind == "" && dyn(tls)["version"] == ""`,
+		`conns.exists(c, c.alert == "unknown_ca" && timeline.all(e, e.conn != c.conn || has(e.flags)))`, `conns[0].tls == timeline`,
 		`event.kind = "x" and not open`, `((((`, `'`, "\x00", `event.é == "ü`, `1/0 == event.n || bytes(alert) == b"\xff"`,
 	} {
 		f.Add(expr)
 	}
 	f.Fuzz(func(t *testing.T, expr string) {
 		filter, err := Compile(expr)
-		_, errConns := CompileExpectation(expr)
-		for _, err := range []error{err, errConns} {
+		x, errExpect := CompileExpectation(expr)
+		if errExpect == nil {
+			x.Met(twoConns, threeEvents)
+			x.MetBy(twoConns[0])
+			x.Values(twoConns[0])
+		}
+		for _, err := range []error{err, errExpect} {
 			var mistakes Errors
 			if err == nil {
 				continue

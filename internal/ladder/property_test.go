@@ -167,7 +167,7 @@ func TestEveryKindIsDrawn(t *testing.T) {
 		"tls.application_data": "ApplicationData", "tls.undecoded": "not decoded: no key", "tls.state": "WAIT_EOED",
 		"tls.endpoint": "crypto/tls uses", "tls.established": "TLS_CHACHA20_POLY1305_SHA256", "tls.failed": "they fell out",
 		"fault": "FAULT tripwire", "conn.close": "the SYN was ignored", "trace.gap": "GAP 12 packets",
-		"ip.unreachable": "not answered", "device": "device syn9 is down", "capture.end": "the capture shop.pcapng ended: no space",
+		"ip.unreachable": "not answered", "udp.flow": "QUIC version 1", "udp.end": "client 1 datagram, 0 bytes", "device": "device syn9 is down", "capture.end": "the capture shop.pcapng ended: no space",
 	}
 	bodies := []event.Body{
 		&event.Open{}, &event.Segment{SeqRel: 41, Flags: event.SYN}, &event.TCPState{Side: client, New: event.StateCloseWait},
@@ -175,7 +175,8 @@ func TestEveryKindIsDrawn(t *testing.T) {
 		&event.Alert{Description: 50}, &event.ApplicationData{}, &event.Undecoded{Reason: "no key"},
 		&event.TLSState{Side: server, New: event.TLSWaitEOED}, &event.TLSStep{Step: "sign", OK: true},
 		&event.Established{CipherSuite: 0x1303}, &event.Failed{Cause: "they fell out"}, &event.Fault{Scenario: "tripwire"},
-		&event.Close{How: "dropped"}, &event.Gap{Lost: 12, What: "packets"}, &event.Unreachable{}, &event.Device{Name: "syn9", Change: "down"},
+		&event.Close{How: "dropped"}, &event.Gap{Lost: 12, What: "packets"}, &event.Unreachable{},
+		&event.UDPFlow{QUIC: "1"}, &event.UDPEnd{How: "idle", DatagramsClient: 1}, &event.Device{Name: "syn9", Change: "down"},
 		&event.CaptureEnd{File: "shop.pcapng", Reason: "no space"},
 	}
 	bodies[0] = newOpen("203.0.113.9:999")

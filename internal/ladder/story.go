@@ -167,7 +167,7 @@ func (t *teller) tell(e *event.Event) {
 		t.note(e, noteText(b), !b.OK).dial = true
 	case *event.Fault, *event.Gap, *event.CaptureEnd:
 		t.note(e, noteText(b), true)
-	case *event.Unreachable, *event.Device:
+	case *event.Unreachable, *event.UDPFlow, *event.UDPEnd, *event.Device:
 		t.note(e, noteText(b), false)
 	default:
 		t.ignored++

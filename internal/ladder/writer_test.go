@@ -3,6 +3,7 @@ package ladder
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -48,8 +49,13 @@ func TestWriterTellsAtOnceWhatBelongsToNoConnection(t *testing.T) {
 		Reason: "address outside the served prefixes", Answer: "icmp net unreachable"}})
 	w.Event(&event.Event{Time: began, Body: &event.Gap{Lost: 3, What: "packets", Reason: "queue full"}})
 	w.Event(&event.Event{Time: began, Body: &event.Device{Name: "syn0", Change: "down"}})
+	client, server := netip.MustParseAddrPort("198.18.0.2:5000"), netip.MustParseAddrPort("198.18.3.4:443")
+	w.Event(&event.Event{Time: began, Body: &event.UDPFlow{Client: client, Server: server, Name: "shop.example", To: "203.0.113.9:443", QUIC: "1"}})
+	w.Event(&event.Event{Time: began, Body: &event.UDPEnd{Client: client, Server: server, How: "idle", DatagramsClient: 1200, BytesClient: 7, Unreachable: 1}})
 	wantLine(t, b.String(), "an unreachable address", "09:26:53.589", "udp 198.18.0.1:5353 > 203.0.113.1:53")
 	wantLine(t, b.String(), "a gap stands out", "! ", "GAP 3 packets lost: queue full")
+	wantLine(t, b.String(), "QUIC", "UDP 198.18.0.2:5000 > shop.example (198.18.3.4:443) at 203.0.113.9:443: QUIC version")
+	wantLine(t, b.String(), "the end of it", "ended, idle: client 1,200 datagrams, 7 bytes,")
 	wantLine(t, b.String(), "a device", "device syn0 is down")
 	checkText(t, b.String(), Options{})
 }

@@ -42,5 +42,6 @@
 // # What is left behind
 //
 // Nothing: the namespaces, their mounts and their interface go with the last
-// process in them. No file is written outside.
+// process in them. No file is written outside. Where the interface is not a TUN,
+// a process that has nothing but its queue lasts some 20 ms longer than this one.
 package sandbox

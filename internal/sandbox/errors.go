@@ -74,10 +74,13 @@ func (f *failed) error() error {
 
 // obstacle looks what on this system keeps a user from having namespaces, and
 // says what to do about it.
-func obstacle() string {
+func obstacle() string { return hint(sysctl, filtered) }
+
+func hint(sysctl func(name string) string, filtered func() bool) string {
 	switch {
 	case sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
-		return "AppArmor forbids unprivileged user namespaces: run as root, or allow them with: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+		return "AppArmor forbids unprivileged user namespaces: have it load synscope's profile, contrib/apparmor/synscope of the source, with: " +
+			"apparmor_parser -r /etc/apparmor.d/synscope; or run as root, or allow them to all with: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
 	case sysctl("kernel/unprivileged_userns_clone") == "0":
 		return "this system forbids unprivileged user namespaces: run as root, or allow them with: sysctl kernel.unprivileged_userns_clone=1"
 	case sysctl("user/max_user_namespaces") == "0":

@@ -15,9 +15,13 @@ import (
 // exitFailed is the exit code of a helper that could not become the command.
 const exitFailed = 125
 
-// Main is the helper, if this process is one: it does not return then. Otherwise
-// it does nothing. It is to be called before anything else in main.
+// Main is the helper, or the closer, if this process is one: it does not return
+// then. Otherwise it does nothing. It is to be called before anything else in
+// main.
 func Main() {
+	if len(os.Args) == 1 && os.Args[0] == closerName {
+		runCloser()
+	}
 	if len(os.Args) != 2 || os.Args[0] != helperName {
 		return
 	}
@@ -41,6 +45,7 @@ func Main() {
 type helper struct {
 	control control
 	order   order
+	spec    *os.File // at what the files of the order hold
 }
 
 // run returns only what kept it from becoming the command.
@@ -60,7 +65,8 @@ func (h *helper) run() *failed {
 			return tellable(step.op, err)
 		}
 	}
-	f := tellable(h.order.Path, syscall.Exec(h.order.Path, h.order.Args, h.order.Env))
+	path := string(h.order.Path)
+	f := tellable(path, syscall.Exec(path, texts(h.order.Args), texts(h.order.Env)))
 	f.Exec = true
 	return f
 }
@@ -73,7 +79,8 @@ func (h *helper) receive() error {
 	if fd == noFile {
 		return errors.New("no spec came")
 	}
-	h.order, err = unpack(os.NewFile(uintptr(fd), "spec"))
+	h.spec = os.NewFile(uintptr(fd), "spec") // closed at exec
+	h.order, err = unpack(h.spec)
 	return err
 }
 

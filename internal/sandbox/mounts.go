@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func (h *helper) replaceFiles() error {
 	}
 	for _, f := range h.order.Files {
 		path := filepath.Join(FilesDir, f.Name)
-		if err := os.WriteFile(path, f.Data, 0o644); err != nil {
+		if err := h.write(path, f.Size); err != nil {
 			return err
 		}
 		for _, target := range f.Over {
@@ -43,6 +44,16 @@ func (h *helper) replaceFiles() error {
 	}
 	// Wherever its files are mounted.
 	return mount("", FilesDir, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+}
+
+// write writes a file with the next bytes of the spec.
+func (h *helper) write(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(f, h.spec, size)
+	return errors.Join(err, f.Close())
 }
 
 // empty has a directory be seen empty. One that is not there is so already.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,8 @@ type Sandbox struct {
 	pid     int
 	control control
 	signals *relay
-	ended   bool // the process was waited for
+	ended   bool         // the process was waited for
+	closer  atomic.Int64 // of the lingering device, once it was closed; 0: none
 }
 
 // New starts the helper, in namespaces of its own. The calling goroutine is
@@ -119,10 +121,14 @@ func (s *Sandbox) Prepare(spec Spec) (Link, error) {
 		return Link{}, &Error{Op: "receive the interface", Err: err}
 	}
 	queue := os.NewFile(uintptr(fd), r.Name)
+	socket := isSocket(fd)
 	dev, err := tun.Adopt(queue, r.Name, r.MTU)
 	if err != nil {
 		queue.Close()
 		return Link{}, err
+	}
+	if socket {
+		dev = lingering{dev, queue, &s.closer}
 	}
 	return Link{dev, r.IPv6}, nil
 }
@@ -130,7 +136,7 @@ func (s *Sandbox) Prepare(spec Spec) (Link, error) {
 // order sends the helper its spec. That the helper has gone is no error here: it
 // may have said why.
 func (s *Sandbox) order(spec Spec) error {
-	f, err := pack(order{spec, os.Getpid()})
+	f, err := pack(spec)
 	if err != nil {
 		return err
 	}
@@ -180,9 +186,16 @@ func (s *Sandbox) gone(err error) error {
 }
 
 // Close kills what was not waited for, and has signals do what they did before
-// New. A process that is about to end can do without it after Wait.
+// New. A process that is about to end can do without it after Wait. The Device is
+// to be closed before.
 func (s *Sandbox) Close() error {
 	defer s.signals.release()
+	if pid := s.closer.Swap(0); pid != 0 {
+		retry(func() error {
+			_, err := syscall.Wait4(int(pid), nil, 0, nil) // who was waited for already is no error
+			return toErrno(err)
+		})
+	}
 	if s.ended {
 		return nil
 	}

@@ -16,6 +16,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"synscope/tun"
 )
 
 func TestMain(m *testing.M) {
@@ -66,8 +68,9 @@ var addresses = []netip.Prefix{netip.MustParsePrefix("198.18.0.2/15"), netip.Mus
 // A shell is a sandbox in which sh runs a script, with its output to a file.
 type shell struct {
 	*Sandbox
-	t   *testing.T
-	out string
+	t      *testing.T
+	out    string
+	device tun.Device
 }
 
 // start starts a script.
@@ -96,7 +99,7 @@ func start(t *testing.T, spec Spec, script string) *shell {
 	if err := s.Exec(); err != nil {
 		t.Fatal(err)
 	}
-	return &shell{s, t, out}
+	return &shell{s, t, out, link.Device}
 }
 
 // wait waits for the end of the script, and returns what it printed.
@@ -392,6 +395,45 @@ func TestCommandLeavesProcessesBehind(t *testing.T) {
 	}
 	w.Close()
 	await(t, "none", func() bool { return len(s.LeftBehind()) == 0 })
+}
+
+// A packet socket is closed by another process, which is in nobody's way and ends
+// soon; a TUN is not.
+func TestCommandLeavesItsPacketSocket(t *testing.T) {
+	s := start(t, Spec{}, "true")
+	s.wait()
+	_, lingers := s.device.(lingering)
+	if f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0); err == nil {
+		f.Close()
+		if lingers {
+			t.Error("there is a packet socket where a TUN may be made")
+		}
+	} else if !lingers {
+		t.Error("there is no packet socket, and a TUN may not be made")
+	}
+	s.device.Close()
+	closer := int(s.closer.Load())
+	if (closer != 0) != lingers {
+		t.Fatalf("the process that closes it is %d", closer)
+	}
+	if lingers {
+		if sid, err := unix.Getsid(closer); err != nil || sid != closer {
+			t.Errorf("its session is %d, %v, want one of its own", sid, err)
+		}
+	}
+	if left := s.LeftBehind(); len(left) > 0 {
+		t.Errorf("processes %d are waited for", left)
+	}
+	s.device.Close()
+	if again := int(s.closer.Load()); again != closer {
+		t.Errorf("closed twice, another process closes it: %d", again)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if lingers && unix.Kill(closer, 0) != unix.ESRCH {
+		t.Error("the process that closes it is still there")
+	}
 }
 
 // Whose other end has gone receives io.EOF.

@@ -1,8 +1,7 @@
 package sandbox
 
 import (
-	"bytes"
-	"encoding/gob"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -43,16 +42,52 @@ type File struct {
 	Over []string
 }
 
-// An order is what the helper is sent.
+// An order is what the helper is sent: this as JSON, after its length in a line,
+// and then what the files hold, one after the other. That is most of it, and is
+// not to be copied more than once.
 type order struct {
-	Spec
-	Parent int // the process that it must not outlive
+	Path      []byte // bytes, as JSON has only text
+	Args, Env [][]byte
+	Addresses []netip.Prefix
+	Files     []packedFile
+	Empty     []string
+	Parent    int // the process that it must not outlive
+}
+
+type packedFile struct {
+	Name string
+	Size int64
+	Over []string
+}
+
+func orderOf(s Spec) order {
+	o := order{Path: []byte(s.Path), Args: byteSlices(s.Args), Env: byteSlices(s.Env), Addresses: s.Addresses, Empty: s.Empty, Parent: os.Getpid()}
+	for _, f := range s.Files {
+		o.Files = append(o.Files, packedFile{f.Name, int64(len(f.Data)), f.Over})
+	}
+	return o
+}
+
+func byteSlices(ss []string) [][]byte {
+	bs := make([][]byte, len(ss))
+	for i, s := range ss {
+		bs[i] = []byte(s)
+	}
+	return bs
+}
+
+func texts(bs [][]byte) []string {
+	ss := make([]string, len(bs))
+	for i, b := range bs {
+		ss[i] = string(b)
+	}
+	return ss
 }
 
 // pack writes an order into memory that can be handed over as a file.
-func pack(o order) (*os.File, error) {
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(o); err != nil {
+func pack(s Spec) (*os.File, error) {
+	head, err := json.Marshal(orderOf(s))
+	if err != nil {
 		return nil, err
 	}
 	fd, err := unix.MemfdCreate("synscope-spec", unix.MFD_CLOEXEC)
@@ -60,21 +95,36 @@ func pack(o order) (*os.File, error) {
 		return nil, os.NewSyscallError("memfd_create", err)
 	}
 	f := os.NewFile(uintptr(fd), "spec")
-	if _, err := f.Write(b.Bytes()); err != nil {
+	_, err = fmt.Fprintf(f, "%d\n%s", len(head), head)
+	for _, file := range s.Files {
+		if err == nil {
+			_, err = f.Write(file.Data)
+		}
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
-// unpack reads what pack wrote, and closes the file.
+// unpack reads an order from what pack wrote. The file is left where what the
+// first of the order's files holds begins.
 func unpack(f *os.File) (order, error) {
-	defer f.Close()
 	var o order
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return o, err
 	}
-	if err := gob.NewDecoder(f).Decode(&o); err != nil {
+	var size int
+	if _, err := fmt.Fscanf(f, "%d\n", &size); err != nil { // reads a byte at a time
+		return o, fmt.Errorf("reading the spec: %w", err)
+	}
+	head := make([]byte, size)
+	_, err := io.ReadFull(f, head)
+	if err == nil {
+		err = json.Unmarshal(head, &o)
+	}
+	if err != nil {
 		return o, fmt.Errorf("reading the spec: %w", err)
 	}
 	return o, nil

@@ -69,8 +69,8 @@ func (t *engine) observe(o *observation) {
 		}
 	case o.unreachable != nil:
 		t.tell(o.at, o.unreachable)
-	case o.device != nil:
-		t.tell(o.at, o.device)
+	case o.other != nil:
+		t.tell(o.at, o.other)
 	case o.barrier != nil:
 		close(o.barrier)
 	}

@@ -136,13 +136,13 @@ func TestQueueLimits(t *testing.T) {
 			tr := newTracer(Config{Endpoint: event.Server, Sinks: []Sink{r, g}}, tt.limits)
 			defer tr.Close()
 			w := newWire(t, tr)
-			tr.Device(event.Device{Name: "test0", Change: "up"})
+			tr.Tell(&event.Device{Name: "test0", Change: "up"})
 			<-g.reached // now the tracer's goroutine waits in the sink
 			for range 5 {
 				w.client(event.ACK, "")
 			}
 			for range 7 {
-				tr.Device(event.Device{Name: "test0", Change: "down"})
+				tr.Tell(&event.Device{Name: "test0", Change: "down"})
 			}
 			if w.frame != 5 {
 				t.Errorf("frame %d, want 5: also those that were lost count", w.frame)

@@ -28,9 +28,9 @@ func (t *Tracer) Unreachable(at time.Time, u *event.Unreachable) {
 	t.q.push(observation{at: at, unreachable: u})
 }
 
-// Device queues a change of the interface.
-func (t *Tracer) Device(d event.Device) {
-	t.q.push(observation{at: time.Now(), device: &d})
+// Tell queues what belongs to no connection, as a change of the interface.
+func (t *Tracer) Tell(body event.Body) {
+	t.q.push(observation{at: time.Now(), other: body})
 }
 
 // TLSStart queues that our TLS endpoint begins a handshake. With the methods

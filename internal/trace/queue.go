@@ -20,7 +20,7 @@ type observation struct {
 	state       *event.EndpointState
 	drop        *event.PacketDrop
 	unreachable *event.Unreachable
-	device      *event.Device
+	other       event.Body // what belongs to no connection
 	tls         *tlsObservation
 	upstream    *legObservation
 	barrier     chan<- struct{} // closed when all before it is done

@@ -291,7 +291,7 @@ func TestWithoutConnection(t *testing.T) {
 	tr, events := newTestTracer(t, defaultLimits)
 	w := newWire(t, tr)
 	tr.Unreachable(time.Now(), &event.Unreachable{Src: "198.51.100.7", Dst: "203.0.113.1", Protocol: "icmp", Reason: "address outside the served prefixes"})
-	tr.Device(event.Device{Name: "test0", Change: "down"})
+	tr.Tell(&event.Device{Name: "test0", Change: "down"})
 	// None of these makes a connection: a stray packet, no packet, a state
 	// and a drop of no known connection.
 	b := w.packet(event.Client, event.SYN, "")
