@@ -121,6 +121,9 @@ func Start(cfg Config) (*Scope, error) {
 		return nil, err
 	}
 	cfg.Stack.Observer = s.tracer
+	if s.world != nil {
+		cfg.Stack.Observer = watcher{s.tracer, s.world}
+	}
 	if s.stack, err = stack.New(cfg.Stack); err != nil {
 		s.tracer.Close()
 		return nil, err
