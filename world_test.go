@@ -98,6 +98,9 @@ func TestWorld(t *testing.T) {
 	if rest, err := io.ReadAll(c); len(rest) > 0 || err != nil {
 		t.Errorf("the end is %q, %v", rest, err)
 	}
+	if _, err := raw.Read(make([]byte, 1)); err != io.EOF { // the FIN, so that ours does not cross it
+		t.Errorf("behind the end is %v", err)
+	}
 	raw.Close()
 	told := make(map[bool]string) // by whether it is the upstream leg
 	legs := make(map[uint64]bool)
