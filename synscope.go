@@ -8,6 +8,9 @@
 //	                  \              /
 //	                   trace.Tracer > Sink, Sink, …
 //
+// With [Config.World] a connection goes on to its real destination in place of a
+// service, and both legs are told.
+//
 // The device is a TUN interface (package tun) or one in memory (package
 // tun/tuntest), which needs no privileges.
 package synscope
@@ -117,6 +120,9 @@ func Start(cfg Config) (*Scope, error) {
 		cfg.Stack.Device.Close()
 		s.closeTracer()
 		return nil, err
+	}
+	if s.world != nil && s.tracer != nil { // untraced, what was dialled in vain waits for its time
+		cfg.Stack.Observer = watcher{s.tracer, s.world}
 	}
 	if s.stack, err = stack.New(cfg.Stack); err != nil {
 		s.closeTracer()
