@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
@@ -62,12 +63,40 @@ func appendList[E any](b []byte, list []E, one func([]byte, *E) []byte) []byte {
 // appendTime appends a time as RFC 3339 writes it, or null where it has no way
 // to: for a year of more than four digits, or an offset of a day.
 func appendTime(b []byte, t time.Time) []byte {
-	text, err := t.AppendText(append(b, '"'))
-	if err != nil {
-		return append(b, "null"...)
+	b = append(b, '"')
+	last := lastSecond.Load()
+	if last == nil || last.unix != t.Unix() || last.zone != t.Location() {
+		text, err := t.Truncate(time.Second).AppendText(nil)
+		if err != nil {
+			return append(b[:len(b)-1], "null"...)
+		}
+		last = &second{unix: t.Unix(), zone: t.Location(), date: string(text[:timeLen]), offset: string(text[timeLen:])}
+		lastSecond.Store(last)
 	}
-	return append(text, '"')
+	b = append(b, last.date...)
+	if n := t.Nanosecond(); n != 0 {
+		b = append(b, '.')
+		for unit := 100_000_000; n > 0; unit /= 10 {
+			b = append(b, byte('0'+n/unit))
+			n %= unit
+		}
+	}
+	b = append(b, last.offset...)
+	return append(b, '"')
 }
+
+// A second is one that was written, for the many events that it has. It is not
+// changed.
+type second struct {
+	unix         int64
+	zone         *time.Location
+	date, offset string // what is before the fraction, and after it
+}
+
+var lastSecond atomic.Pointer[second]
+
+// timeLen is the length of a time of RFC 3339 without fraction and offset.
+const timeLen = len("2006-01-02T15:04:05")
 
 func appendAddrPort(b []byte, a netip.AddrPort) []byte {
 	if zone := a.Addr().Zone(); zone != "" { // any text

@@ -2,6 +2,7 @@ package control
 
 import (
 	"reflect"
+	"sync"
 	"unsafe"
 
 	"synscope/event"
@@ -23,11 +24,10 @@ func referred(v reflect.Value) int {
 		if v.IsNil() {
 			return 0
 		}
-		return int(v.Elem().Type().Size()) + referred(v.Elem())
+		return int(v.Type().Elem().Size()) + referred(v.Elem())
 	case reflect.Slice:
 		n := v.Cap() * int(v.Type().Elem().Size())
-		switch v.Type().Elem().Kind() {
-		case reflect.String, reflect.Pointer, reflect.Slice, reflect.Struct:
+		if refers(v.Type().Elem()) {
 			for i := range v.Len() {
 				n += referred(v.Index(i))
 			}
@@ -35,10 +35,40 @@ func referred(v reflect.Value) int {
 		return n
 	case reflect.Struct:
 		n := 0
-		for i := range v.NumField() {
+		for _, i := range referring(v.Type()) {
 			n += referred(v.Field(i))
 		}
 		return n
 	}
 	return 0
 }
+
+// refers reports whether values of a type can refer to memory.
+func refers(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.String, reflect.Pointer, reflect.Slice:
+		return true
+	case reflect.Struct:
+		return len(referring(t)) > 0
+	}
+	return false
+}
+
+// referring returns the fields of a struct that can refer to memory.
+func referring(t reflect.Type) []int {
+	if fields, ok := referringFields.Load(t); ok {
+		return fields.([]int)
+	}
+	var fields []int
+	for i := range t.NumField() {
+		if refers(t.Field(i).Type) {
+			fields = append(fields, i)
+		}
+	}
+	referringFields.Store(t, fields)
+	return fields
+}
+
+// referringFields are those of the types that were asked for: []int by
+// reflect.Type.
+var referringFields sync.Map

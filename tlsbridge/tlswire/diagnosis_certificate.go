@@ -3,6 +3,7 @@ package tlswire
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,8 +112,8 @@ func matches(pattern, name string) bool {
 // weak judges key and signature by what clients commonly refuse. The signature of
 // a root is not looked at by anybody.
 func weak(x *event.X509) (flaw, bool) {
-	var bits int
-	if _, err := fmt.Sscanf(x.PublicKey, "RSA %d", &bits); err == nil && bits < 2048 {
+	length, rsa := strings.CutPrefix(x.PublicKey, "RSA ")
+	if bits, err := strconv.Atoi(length); rsa && err == nil && bits < 2048 {
 		return flaw{event.CauseWeakCertificate, "has a key of " + x.PublicKey + " bits"}, true
 	}
 	if !x.SelfSigned && (strings.Contains(x.Signature, "SHA1") || strings.Contains(x.Signature, "MD5")) {
