@@ -13,7 +13,7 @@ import (
 // connections open they would double the memory.
 const (
 	headroom     = 64 << 20
-	leastPercent = 50
+	leastPercent = 25
 	mostPercent  = 1600
 )
 
