@@ -29,6 +29,7 @@ type job struct {
 	Lenient bool          // count operations that fail, and go on
 	Roots   string        // PEM file of the authority that the server must have
 	Servers []int         // process ids, whose CPU time and memory are told
+	Below   bool          // the parent is one of them
 	Control string        // socket that tells the number of the server's goroutines; "": there is none
 }
 
@@ -80,6 +81,9 @@ type client struct {
 func (c *client) run() (result, error) {
 	if c.Kind == "ready" {
 		return result{}, c.awaitServer()
+	}
+	if c.Below {
+		c.Servers = append(c.Servers, os.Getppid())
 	}
 	if c.Roots != "" {
 		pem, err := os.ReadFile(c.Roots)

@@ -50,8 +50,8 @@ func main() {
 	switch args := os.Args[1:]; {
 	case len(args) == 1 && args[0] == roleClient:
 		err = runClient()
-	case len(args) == 4 && args[0] == roleServer:
-		err = runServer(args[1], args[2], args[3])
+	case len(args) >= 4 && args[0] == roleServer:
+		err = runServer(args[1], args[2], args[3], args[4:])
 	case len(args) == 2 && args[0] == roleFlood:
 		err = runFlood(args[1])
 	default:
@@ -135,7 +135,7 @@ func benchmark(args []string, stdout, stderr io.Writer) error {
 func cells(ms []measure, cs []*contestant, rounds int) (n int) {
 	for _, m := range ms {
 		for _, c := range cs {
-			if c.others && !m.others {
+			if !m.takes(c) {
 				continue
 			}
 			if m.once {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"time"
 )
@@ -19,19 +21,22 @@ const (
 	portTLSEcho    = 443
 	portTLSDiscard = 444
 	portTLSChargen = 445
+
+	portBridge = 8443 // of a bridge in the server's place
 )
 
 // runServer is the main program of the kernel's server: net.Listen and
 // crypto/tls with their defaults, and the services of package tlsbridge.
 // At the control socket it tells, as synscope serve does, how many goroutines it
-// has.
-func runServer(certFile, keyFile, control string) error {
+// has. Once it listens, it starts the bridge to it, a command line, if there is
+// one.
+func runServer(certFile, keyFile, control string, bridge []string) error {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return err
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{cert}}
-	failed := make(chan error)
+	failed := make(chan error, 1) // the first counts
 	socket, err := net.Listen("unix", control)
 	if err != nil {
 		return err
@@ -58,6 +63,14 @@ func runServer(certFile, keyFile, control string) error {
 			listener = tls.NewListener(listener, config)
 		}
 		go func() { failed <- serve(listener, l.service) }() // until the process ends
+	}
+	if len(bridge) > 0 {
+		cmd := command(context.Background(), bridge)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		go func() { failed <- fmt.Errorf("%s has ended: %v", bridge[0], cmd.Wait()) }() // until the process ends
 	}
 	return <-failed
 }
