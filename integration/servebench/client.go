@@ -30,6 +30,7 @@ type job struct {
 	Roots   string        // PEM file of the authority that the server must have
 	Servers []int         // process ids, whose CPU time and memory are told
 	Below   bool          // the parent is one of them
+	Resets  bool          // of handshake: the server may answer its end by RST
 	Control string        // socket that tells the number of the server's goroutines; "": there is none
 }
 

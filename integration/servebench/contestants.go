@@ -19,6 +19,7 @@ type contestant struct {
 	others     bool   // it has no services: it takes part where measure.others is set
 	bridge     bool   // it is between the client and the kernel's server: it takes part where measure.bridged is set
 	port       int    // of TLS; 0: as the services are
+	resets     bool   // it may end a connection by RST, once the client has ended its side
 
 	// command writes what the server needs into a folder that is there for one
 	// run of it, and returns its command line.
@@ -69,7 +70,7 @@ func contestants() []*contestant {
 			version: func(b *bench) string { return revision(b.synscope) },
 		},
 		{
-			name: "sslsplit", what: "sslsplit, as a reverse proxy beside the server, no log", bridge: true, port: portBridge,
+			name: "sslsplit", what: "sslsplit before the server, no log; it resumes its sessions with the server", bridge: true, port: portBridge, resets: true,
 			command: func(b *bench, dir string) ([]string, error) {
 				return before(b, dir, "sslsplit", "-c", b.pki.authority, "-k", b.pki.authority, "-K", b.pki.key, "-u", "root",
 					"ssl", "0.0.0.0", fmt.Sprint(portBridge), bridged, fmt.Sprint(portTLSEcho)), nil
@@ -77,7 +78,7 @@ func contestants() []*contestant {
 			version: versionOf("sslsplit", "-V"),
 		},
 		{
-			name: "mitmdump", what: "mitmdump, as a reverse proxy beside the server, no log", bridge: true, port: portBridge,
+			name: "mitmdump", what: "mitmdump before the server, no log", bridge: true, port: portBridge,
 			command: mitmdump, version: versionOf("mitmdump", "--version"),
 		},
 	}

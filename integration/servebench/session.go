@@ -128,6 +128,7 @@ func (b *bench) client(ctx context.Context, s *server, j job) (result, error) {
 	if s.port != 0 {
 		j.Port = s.port
 	}
+	j.Resets = s.resets
 	var run []string
 	if j.Kind == "ready" {
 		j.Roots = ""
