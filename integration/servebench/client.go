@@ -39,7 +39,7 @@ type result struct {
 	Count      float64 `json:"count"`                // operations that ended in the window, or bytes moved in it
 	Seconds    float64 `json:"seconds"`              // of the window
 	ClientCPU  float64 `json:"clientCPU"`            // CPU seconds in the window
-	ServerCPU  float64 `json:"serverCPU"`            // CPU seconds in the window, of all processes of the server
+	ServerCPU  float64 `json:"serverCPU"`            // CPU seconds in the window, of all processes of the server and of a bridge
 	P50        float64 `json:"p50,omitempty"`        // of the operations' latency, µs
 	P99        float64 `json:"p99,omitempty"`        // µs
 	Resident   float64 `json:"resident,omitempty"`   // bytes of the server after idle
