@@ -22,8 +22,9 @@ type heldSYNs struct {
 	closed bool
 }
 
-// settling is how long netstack is left to answer a SYN that it was given.
-const settling = time.Second
+// settling is how long netstack is left to answer a SYN that it was given. Where
+// thousands are made at once on few cores, it takes seconds.
+const settling = 3 * time.Second
 
 // maxGivenSYNs bounds what is remembered of them.
 const maxGivenSYNs = 4096
