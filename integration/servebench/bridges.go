@@ -3,7 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
+	"syscall"
 )
 
 // bridged is the server's address that bridges beside it go to.
@@ -33,4 +37,23 @@ func mitmdump(b *bench, dir string) ([]string, error) {
 	}
 	return before(b, dir, "mitmdump", "--quiet", "--set", "confdir="+dir, "--ssl-insecure", "--listen-port", fmt.Sprint(portBridge),
 		"--mode", fmt.Sprintf("reverse:https://%s:%d", bridged, portTLSEcho)), os.WriteFile(filepath.Join(dir, "mitmproxy-ca.pem"), authority, 0o600)
+}
+
+// runBridge runs a bridge until it ends, or SIGTERM comes, which it gets too: it
+// may have children, which it alone ends. It is in our process group.
+func runBridge(args []string) error {
+	runtime.LockOSThread() // see Pdeathsig
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { // until the process ends
+		<-end
+		cmd.Process.Signal(syscall.SIGTERM)
+	}()
+	return fmt.Errorf("%s has ended: %v", args[0], cmd.Wait())
 }

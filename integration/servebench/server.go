@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"time"
 )
@@ -36,7 +34,7 @@ func runServer(certFile, keyFile, control string, bridge []string) error {
 		return err
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{cert}}
-	failed := make(chan error, 1) // the first counts
+	failed := make(chan error)
 	socket, err := net.Listen("unix", control)
 	if err != nil {
 		return err
@@ -65,12 +63,7 @@ func runServer(certFile, keyFile, control string, bridge []string) error {
 		go func() { failed <- serve(listener, l.service) }() // until the process ends
 	}
 	if len(bridge) > 0 {
-		cmd := command(context.Background(), bridge)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		go func() { failed <- fmt.Errorf("%s has ended: %v", bridge[0], cmd.Wait()) }() // until the process ends
+		go func() { failed <- runBridge(bridge) }() // until the process ends
 	}
 	return <-failed
 }
