@@ -6,7 +6,7 @@ import (
 	"runtime/metrics"
 )
 
-// Between two garbage collections of a daemon, or of run, at least headroom bytes are
+// Between two garbage collections of a daemon at least headroom bytes are
 // allocated, or leastPercent of what is in use where that is more. A handshake
 // allocates some 70 KB of which nothing stays, so that with little in use the
 // usual 100 % would have a tenth of the time go into collections; with many
