@@ -18,7 +18,7 @@ TEST_TOOLS = $(DEMO_TOOLS) nft:nftables ping:iputils-ping gnutls-cli:gnutls-bin 
              setpriv:util-linux gcc:gcc
 
 # What the benchmark compares with. It does without those that are missing.
-BENCH_TOOLS = ip:iproute2 openssl:openssl nginx:nginx haproxy:haproxy
+BENCH_TOOLS = ip:iproute2 openssl:openssl nginx:nginx haproxy:haproxy sslsplit:sslsplit mitmdump:mitmproxy
 
 .PHONY: build demo run test check unit race integration fuzz fuzz-short bench pgo install clean demo-tools test-tools bench-tools
 
@@ -62,8 +62,9 @@ fuzz-short:
 	@GO="$(GO)" sh .ci/fuzz 1s
 
 # What run adds to a command, beside unshare: half a minute. How fast connections
-# are served, beside the kernel, nginx, haproxy and openssl: ten minutes as root,
-# plotted in docs/bench.svg. How fast captures are read, beside tshark: a few
+# are served, beside the kernel, nginx, haproxy and openssl, and handshakes made
+# through run, beside sslsplit and mitmdump: ten minutes as root, plotted in
+# docs/bench.svg. How fast captures are read, beside tshark: a few
 # minutes, and 2 GB in TMPDIR. For a part, with its flags:
 # go run ./integration/servebench -help
 bench: test-tools bench-tools build
@@ -73,7 +74,7 @@ bench: test-tools bench-tools build
 
 # The profile that the compiler goes by: of a daemon with handshakes, connections
 # and transfers, as root.
-PGO_LOAD = tls1.[23].*, 32|connect and close|(download|upload) tls, 8
+PGO_LOAD = ^handshake tls1.[23].*, 32|connect and close|(download|upload) tls, 8
 pgo: test-tools
 	$(GO) build -trimpath -tags profile -o bin/synscope-profile ./cmd/synscope
 	rm -rf bin/profile && mkdir bin/profile

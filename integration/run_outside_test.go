@@ -216,7 +216,7 @@ func (o *outside) nginx() {
 		}
 	}
 	config := fmt.Sprintf(`
-		daemon off; master_process off; pid %[1]s/nginx.pid; error_log stderr notice; events {}
+		daemon off; master_process off; pid %[1]s/nginx.pid; error_log stderr notice; events { worker_connections 4096; }
 		http {
 			access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi;
 			uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi; root %[2]s; default_type text/html;

@@ -65,22 +65,6 @@ func TestRunWorldClients(t *testing.T) {
 	}
 }
 
-// None of many requests on many connections fails, and each connection is told.
-func TestRunWorldLoad(t *testing.T) {
-	o := newOutside(t)
-	o.nginx()
-	const conns = 50
-	o.asEachUser(t, func(t *testing.T, b *bench) {
-		out := b.run("h2load", "-n", "2000", "-c", strconv.Itoa(conns), page)
-		if out.status != 0 || !strings.Contains(out.stdout, "2000 succeeded, 0 failed, 0 errored") {
-			t.Errorf("status %#x\n%s%s", int(out.status), out.stdout, out.stderr)
-		}
-		if len(out.stories) != conns || len(out.legs) != conns {
-			t.Errorf("%d connections, %d upstream legs are told, want %d", len(out.stories), len(out.legs), conns)
-		}
-	})
-}
-
 // wantLegComplete checks that an upstream leg of TLS 1.3 is told in full.
 func wantLegComplete(t *testing.T, s story) {
 	t.Helper()

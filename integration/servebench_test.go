@@ -19,8 +19,8 @@ func TestBenchmark(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, "./servebench").CombinedOutput(); err != nil {
 		t.Fatalf("building it: %v\n%s", err, out)
 	}
-	cmd := exec.Command(program, "-synscope", binary, "-contestants", "json,nginx", "-rounds", "1", "-time", "50ms", "-idle", "20",
-		"-only", "tls1.3 x25519, 32|resumed, 1$|1 byte, close|download tls, 1|upload plain, 8|echo|idle|flood",
+	cmd := exec.Command(program, "-synscope", binary, "-contestants", "json,nginx,run", "-rounds", "1", "-time", "50ms", "-idle", "20",
+		"-only", "tls1.3 x25519, 32|p256|resumed, 1$|1 byte, close|download tls, 1|upload plain, 8|echo|idle|flood",
 		"-json", filepath.Join(dir, "bench.json"), "-svg", filepath.Join(dir, "bench.svg"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -55,6 +55,7 @@ func TestBenchmark(t *testing.T) {
 	}
 	for measure, want := range map[string]struct{ rows, targets int }{
 		"handshake tls1.3 x25519, 32":                 {3, 2},
+		"bridged handshake tls1.3 p256, 32":           {2, 1},
 		"handshake tls1.3 x25519 resumed, 1":          {2, 0},
 		"connect, 1 byte, close, 32":                  {2, 0},
 		"download tls, 1":                             {2, 1},

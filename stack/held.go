@@ -2,6 +2,7 @@ package stack
 
 import (
 	"sync"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 
@@ -17,7 +18,45 @@ type heldSYNs struct {
 	// mu is held while a verdict is carried out, so that none is after close.
 	mu     sync.Mutex
 	byFlow map[event.Flow]*inbound
+	given  givenSYNs
 	closed bool
+}
+
+// settling is how long netstack is left to answer a SYN that it was given. Where
+// thousands are made at once on few cores, it takes seconds.
+const settling = 3 * time.Second
+
+// maxGivenSYNs bounds what is remembered of them.
+const maxGivenSYNs = 4096
+
+// givenSYNs are the SYNs that netstack was given within settling. Until it has
+// answered one there is no endpoint, and one that is sent again looks new.
+type givenSYNs struct {
+	at    map[synID]time.Time
+	order []synID // the oldest first
+}
+
+// A synID is the same for a SYN that is sent again, and for no other.
+type synID struct {
+	flow event.Flow
+	seq  uint32
+}
+
+func (g *givenSYNs) add(id synID, now time.Time) {
+	for len(g.order) > 0 && (len(g.order) >= maxGivenSYNs || !g.has(g.order[0], now)) {
+		delete(g.at, g.order[0])
+		g.order = g.order[1:]
+	}
+	if g.at == nil {
+		g.at = make(map[synID]time.Time)
+	}
+	g.at[id] = now
+	g.order = append(g.order, id)
+}
+
+func (g *givenSYNs) has(id synID, now time.Time) bool {
+	at, ok := g.at[id]
+	return ok && now.Sub(at) < settling
 }
 
 // closeHeld gives up the SYNs that are held, and tells of each that it will not
@@ -46,15 +85,16 @@ func (s *Stack) hold(in *inbound) {
 	s.cfg.Decide(flow.Client, flow.Server, func(v Verdict, why string) { s.decided(flow, v, why) })
 }
 
-// add keeps a copy of a SYN, or returns why not. That one before it is held is no
-// reason to tell of: it waits for the same verdict.
+// add keeps a copy of a SYN, or returns why not. That one before it is held, or
+// was given to netstack just now, is no reason to tell of: it waits for the same
+// verdict, or the same answer.
 func (h *heldSYNs) add(flow event.Flow, in *inbound) (fresh bool, refused string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.closed:
 		return false, "shutting down"
-	case h.byFlow[flow] != nil:
+	case h.byFlow[flow] != nil, h.given.has(synID{flow, in.pkt.Seq}, in.Time):
 		return false, ""
 	case len(h.byFlow) >= maxHeldSYNs:
 		return false, "too many SYNs are held"
@@ -88,6 +128,7 @@ func (s *Stack) decided(flow event.Flow, v Verdict, why string) {
 	}
 	delete(s.held.byFlow, flow)
 	if s.judge(in, v, why) {
+		s.held.given.add(synID{flow, in.pkt.Seq}, time.Now())
 		s.link.deliver(flow.Server.Addr().Is4(), buffer.MakeWithData(in.Views[0]))
 	}
 }

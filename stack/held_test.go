@@ -3,6 +3,7 @@ package stack
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"synscope/event"
 )
@@ -116,5 +117,42 @@ func TestHeldSYNIsUnreachable(t *testing.T) {
 				t.Errorf("told is %+v", d)
 			}
 		}
+	}
+}
+
+// A SYN that is sent again while netstack has not answered the first is no new
+// question. One of another connection is.
+func TestGivenSYNs(t *testing.T) {
+	now := time.Now()
+	flow := event.Flow{Client: client4, Server: server4}
+	held := heldSYNs{}
+	held.given.add(synID{flow, 7}, now)
+	for _, test := range []struct {
+		what  string
+		seq   uint32
+		after time.Duration
+		fresh bool
+	}{
+		{"the same", 7, settling / 2, false},
+		{"the same, long after", 7, settling, true},
+		{"another", 8, settling / 2, true},
+	} {
+		in := new(inbound)
+		in.Time, in.pkt.Seq = now.Add(test.after), test.seq
+		fresh, refused := held.add(flow, in)
+		if fresh != test.fresh || refused != "" {
+			t.Errorf("%s: fresh: %v, refused: %q; want fresh: %v", test.what, fresh, refused, test.fresh)
+		}
+		held.byFlow = nil
+	}
+	for i := range 3 * maxGivenSYNs {
+		held.given.add(synID{flow, uint32(100 + i)}, now)
+	}
+	if n := len(held.given.order); n != maxGivenSYNs || len(held.given.at) != n {
+		t.Errorf("%d and %d are remembered, want %d", n, len(held.given.at), maxGivenSYNs)
+	}
+	held.given.add(synID{flow, 7}, now.Add(settling))
+	if n := len(held.given.order); n != 1 || len(held.given.at) != n {
+		t.Errorf("after a while %d and %d are remembered, want 1", n, len(held.given.at))
 	}
 }

@@ -3,7 +3,6 @@ package tlsbridge
 import (
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -157,11 +156,7 @@ func (o *opening) verify(state tls.ConnectionState) error {
 	chain := state.PeerCertificates
 	leaf := chain[0]
 	step := event.TLSStep{Step: stepVerify, OK: true, Detail: bounded(leaf.Subject.String())}
-	opts := x509.VerifyOptions{Roots: o.to.Roots, Intermediates: x509.NewCertPool()}
-	for _, c := range chain[1:] {
-		opts.Intermediates.AddCert(c)
-	}
-	_, err := leaf.Verify(opts)
+	err := o.server.verified.verify(chain, o.to.Roots, time.Now())
 	if err != nil {
 		o.judged = judge(chain, o.to.Roots)
 	} else {

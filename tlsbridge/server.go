@@ -15,6 +15,8 @@ type Server struct {
 	config atomic.Pointer[Config]
 	http   *httpEngine
 
+	verified verifiedChains // of destinations
+
 	mu        sync.Mutex // guards the fields below
 	closing   bool       // no further connection is taken
 	conns     map[*conn]struct{}

@@ -128,6 +128,7 @@ func (r *runner) run() error {
 // execute goes from the flags to the end of the command, and of everything that
 // was started for it.
 func (r *runner) execute() (status syscall.WaitStatus, err error) {
+	keepHeadroom()
 	r.log = slog.New(newLineHandler(r.stderr))
 	stack.LogTo(func(text string) { r.log.Warn("netstack: " + text) })
 	if err := r.check(); err != nil {

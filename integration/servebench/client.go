@@ -29,6 +29,8 @@ type job struct {
 	Lenient bool          // count operations that fail, and go on
 	Roots   string        // PEM file of the authority that the server must have
 	Servers []int         // process ids, whose CPU time and memory are told
+	Below   bool          // the parent is one of them
+	Resets  bool          // of handshake: the server may answer its end by RST
 	Control string        // socket that tells the number of the server's goroutines; "": there is none
 }
 
@@ -37,7 +39,7 @@ type result struct {
 	Count      float64 `json:"count"`                // operations that ended in the window, or bytes moved in it
 	Seconds    float64 `json:"seconds"`              // of the window
 	ClientCPU  float64 `json:"clientCPU"`            // CPU seconds in the window
-	ServerCPU  float64 `json:"serverCPU"`            // CPU seconds in the window, of all processes of the server
+	ServerCPU  float64 `json:"serverCPU"`            // CPU seconds in the window, of all processes of the server and of a bridge
 	P50        float64 `json:"p50,omitempty"`        // of the operations' latency, µs
 	P99        float64 `json:"p99,omitempty"`        // µs
 	Resident   float64 `json:"resident,omitempty"`   // bytes of the server after idle
@@ -80,6 +82,9 @@ type client struct {
 func (c *client) run() (result, error) {
 	if c.Kind == "ready" {
 		return result{}, c.awaitServer()
+	}
+	if c.Below {
+		c.Servers = append(c.Servers, os.Getppid())
 	}
 	if c.Roots != "" {
 		pem, err := os.ReadFile(c.Roots)

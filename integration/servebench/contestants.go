@@ -17,10 +17,16 @@ type contestant struct {
 	roots      string // the authority of its certificate, below its folder; "": the one of the bench
 	control    bool   // it tells its goroutines at a control socket
 	others     bool   // it has no services: it takes part where measure.others is set
+	bridge     bool   // it is between the client and the kernel's server: it takes part where measure.bridged is set
+	port       int    // of TLS; 0: as the services are
+	resets     bool   // it may end a connection by RST, once the client has ended its side
 
 	// command writes what the server needs into a folder that is there for one
 	// run of it, and returns its command line.
 	command func(b *bench, dir string) ([]string, error)
+	// run returns the start of a command line that runs the client. Nil: nothing
+	// is before the client's own.
+	run func(b *bench, dir string) []string
 	// version says which program it is, "" if it is not installed.
 	version func(b *bench) string
 }
@@ -33,9 +39,7 @@ func contestants() []*contestant {
 		{
 			name: kernelName, what: "the kernel's TCP and crypto/tls: net.Listen and tls.NewListener, with their defaults",
 			control: true,
-			command: func(b *bench, dir string) ([]string, error) {
-				return []string{b.self, roleServer, b.pki.cert, b.pki.key, filepath.Join(dir, controlSocket)}, nil
-			},
+			command: kernel,
 			version: func(*bench) string { return runtime.Version() },
 		},
 		synscope("off", "synscope serve that traces nothing: --events none --control none", false, func(string) []string {
@@ -59,6 +63,23 @@ func contestants() []*contestant {
 				return []string{"openssl", "s_server", "-accept", fmt.Sprint(portTLSEcho), "-cert", b.pki.cert, "-key", b.pki.key, "-www", "-quiet"}, nil
 			},
 			version: versionOf("openssl", "version"),
+		},
+		{
+			name: "run", what: "the client below synscope run --to world --tls open, which tells events as JSON lines, to a file", bridge: true,
+			command: kernel, run: synscopeRun,
+			version: func(b *bench) string { return revision(b.synscope) },
+		},
+		{
+			name: "sslsplit", what: "sslsplit before the server, no log; it resumes its sessions with the server", bridge: true, port: portBridge, resets: true,
+			command: func(b *bench, dir string) ([]string, error) {
+				return before(b, dir, "sslsplit", "-c", b.pki.authority, "-k", b.pki.authority, "-K", b.pki.key, "-u", "root",
+					"ssl", "0.0.0.0", fmt.Sprint(portBridge), bridged, fmt.Sprint(portTLSEcho)), nil
+			},
+			version: versionOf("sslsplit", "-V"),
+		},
+		{
+			name: "mitmdump", what: "mitmdump before the server, no log", bridge: true, port: portBridge,
+			command: mitmdump, version: versionOf("mitmdump", "--version"),
 		},
 	}
 	for i, c := range cs {
@@ -147,7 +168,7 @@ func versionOf(program, flag string) func(*bench) string {
 			return ""
 		}
 		line, _, _ := strings.Cut(string(out), "\n")
-		for _, prefix := range []string{"nginx version: ", "HAProxy version ", "OpenSSL "} {
+		for _, prefix := range []string{"nginx version: ", "HAProxy version ", "OpenSSL ", "SSLsplit ", "Mitmproxy: "} {
 			line = strings.TrimPrefix(line, prefix)
 		}
 		line, _, _ = strings.Cut(line, " ")

@@ -1,14 +1,17 @@
-// Servebench measures synscope serve beside the kernel: the same client, a Go
+// Servebench measures synscope beside the kernel: the same client, a Go
 // program, against net.Listen with crypto/tls, against synscope serve with its
 // tracing off, on, and with a capture, and, for handshakes, against nginx,
-// haproxy and openssl s_server where they are installed.
+// haproxy and openssl s_server where they are installed. Bridges, synscope run
+// and where they are installed sslsplit and mitmdump, are measured between that
+// client and the kernel's server, each handshake being made twice, beside the
+// client and the server alone.
 //
 // Each is measured in network namespaces of its own, which are removed at the
 // end; place.go shows them. The contestants of a measure are measured in turns,
 // round by round, so that what else the machine does meets all of them. A number
 // is the median of the rounds, a ratio that of the medians, and its spread the
-// least and the greatest ratio in a round. CPU time is that of the client and of
-// the server together, from their CPU clocks. On a busy machine it says more
+// least and the greatest ratio in a round. CPU time is that of the client, the
+// server and the bridge together, from their CPU clocks. On a busy machine it says more
 // than the rates; kernel threads are not in it.
 //
 // It needs root, and Linux.
@@ -50,8 +53,8 @@ func main() {
 	switch args := os.Args[1:]; {
 	case len(args) == 1 && args[0] == roleClient:
 		err = runClient()
-	case len(args) == 4 && args[0] == roleServer:
-		err = runServer(args[1], args[2], args[3])
+	case len(args) >= 4 && args[0] == roleServer:
+		err = runServer(args[1], args[2], args[3], args[4:])
 	case len(args) == 2 && args[0] == roleFlood:
 		err = runFlood(args[1])
 	default:
@@ -135,7 +138,7 @@ func benchmark(args []string, stdout, stderr io.Writer) error {
 func cells(ms []measure, cs []*contestant, rounds int) (n int) {
 	for _, m := range ms {
 		for _, c := range cs {
-			if c.others && !m.others {
+			if !m.takes(c) {
 				continue
 			}
 			if m.once {

@@ -12,6 +12,7 @@ type measure struct {
 	name    string
 	what    unit
 	others  bool // servers without services can do it
+	bridged bool // it is for bridges, and the kernel without one
 	once    bool // one round says enough
 	flooded bool // it is done before, during and after a SYN flood, which are three rows
 	job     job
@@ -71,7 +72,15 @@ func (m metric) value(u unit, r result) float64 {
 	return math.NaN()
 }
 
-// A target is what issue 4 asks of a contestant in a row.
+// takes reports whether a contestant takes part.
+func (m *measure) takes(c *contestant) bool {
+	if m.bridged {
+		return c.bridge || c.name == kernelName
+	}
+	return !c.bridge && (m.others || !c.others)
+}
+
+// A target is what issues 4 and 5 ask of a contestant in a row.
 type target struct {
 	contestant string
 	part       string // of a flooded measure
@@ -125,6 +134,21 @@ func measures() []measure {
 			}
 			ms = append(ms, m)
 		}
+	}
+	for _, h := range []struct {
+		name    string
+		group   tls.CurveID
+		targets []target
+	}{
+		{tls13, 0, nil},
+		// The one group that all bridges have.
+		{"tls1.3 p256", tls.CurveP256, []target{{contestant: "run", metric: metricRate, bound: 1000}}},
+	} {
+		ms = append(ms, measure{
+			name: fmt.Sprintf("bridged handshake %s, 32", h.name), bridged: true,
+			job:     job{Kind: "handshake", Port: portTLSEcho, Group: h.group, AtOnce: 32},
+			targets: h.targets,
+		})
 	}
 	ms = append(ms,
 		measure{

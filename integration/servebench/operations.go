@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -35,7 +36,11 @@ func (c *client) handshakes() (operation, func(), error) {
 			return 0, fmt.Errorf("resumed: %v, want %v", resumed, c.Resume)
 		}
 		first = false
-		return took, closeInOrder(conn)
+		err = closeInOrder(conn)
+		if c.Resets && errors.Is(err, syscall.ECONNRESET) {
+			err = nil
+		}
+		return took, err
 	}, func() {}, nil
 }
 

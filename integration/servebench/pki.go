@@ -18,7 +18,7 @@ const serverName = "bench.example"
 
 // A pki is the files of an authority and of a certificate that it issued: keys on
 // P-256, the authority not sent, as those that synscope makes for itself.
-type pki struct{ ca, cert, key, both string }
+type pki struct{ ca, cert, key, both, authority string } // authority: its key too, for who issues more
 
 // writePKI makes them in a directory.
 func writePKI(dir string) (*pki, error) {
@@ -52,14 +52,20 @@ func writePKI(dir string) (*pki, error) {
 	if err != nil {
 		return nil, err
 	}
+	caKeyDER, err := x509.MarshalPKCS8PrivateKey(caKey)
+	if err != nil {
+		return nil, err
+	}
 	p := &pki{
-		ca: filepath.Join(dir, "ca.pem"), cert: filepath.Join(dir, "cert.pem"),
+		authority: filepath.Join(dir, "authority.pem"),
+		ca:        filepath.Join(dir, "ca.pem"), cert: filepath.Join(dir, "cert.pem"),
 		key: filepath.Join(dir, "key.pem"), both: filepath.Join(dir, "both.pem"),
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER})
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
 	for path, text := range map[string][]byte{
-		p.ca:   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}),
+		p.ca: caPEM, p.authority: append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: caKeyDER}), caPEM...),
 		p.cert: certPEM, p.key: keyPEM, p.both: append(certPEM, keyPEM...),
 	} {
 		if err := os.WriteFile(path, text, 0o600); err != nil {

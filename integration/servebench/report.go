@@ -81,7 +81,7 @@ func (rep *report) writeHead(w io.Writer) {
 		}
 		fmt.Fprintf(w, "%-8s %s (%s)\n", e.Name, e.What, version)
 	}
-	fmt.Fprintln(w, "CPU is the time of client and server together; × and min..max are ratios to the kernel's")
+	fmt.Fprintln(w, "CPU is the time of client, bridge and server together; × and min..max are ratios to the kernel's")
 	fmt.Fprintln(w)
 }
 

@@ -19,13 +19,16 @@ const (
 	portTLSEcho    = 443
 	portTLSDiscard = 444
 	portTLSChargen = 445
+
+	portBridge = 8443 // of a bridge in the server's place
 )
 
 // runServer is the main program of the kernel's server: net.Listen and
 // crypto/tls with their defaults, and the services of package tlsbridge.
 // At the control socket it tells, as synscope serve does, how many goroutines it
-// has.
-func runServer(certFile, keyFile, control string) error {
+// has. Once it listens, it starts the bridge to it, a command line, if there is
+// one.
+func runServer(certFile, keyFile, control string, bridge []string) error {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return err
@@ -58,6 +61,9 @@ func runServer(certFile, keyFile, control string) error {
 			listener = tls.NewListener(listener, config)
 		}
 		go func() { failed <- serve(listener, l.service) }() // until the process ends
+	}
+	if len(bridge) > 0 {
+		go func() { failed <- runBridge(bridge) }() // until the process ends
 	}
 	return <-failed
 }

@@ -125,8 +125,16 @@ func (b *bench) client(ctx context.Context, s *server, j job) (result, error) {
 	if s.roots != "" {
 		j.Roots = filepath.Join(s.dir, s.roots)
 	}
+	if s.port != 0 {
+		j.Port = s.port
+	}
+	j.Resets = s.resets
+	var run []string
 	if j.Kind == "ready" {
 		j.Roots = ""
+	} else if s.run != nil {
+		// Run has the client trust its authority.
+		run, j.Roots, j.Below = s.run(b, s.dir), "", true
 	}
 	if s.control {
 		j.Control = filepath.Join(s.dir, controlSocket)
@@ -138,7 +146,7 @@ func (b *bench) client(ctx context.Context, s *server, j job) (result, error) {
 	const grace = 2 * time.Minute // what no job takes beyond its window
 	ctx, cancel := context.WithTimeout(ctx, j.Warmup+j.Window+grace)
 	defer cancel()
-	out, err := b.inClientsPlace(ctx, s, bytes.NewReader(in), roleClient)
+	out, err := b.inClientsPlace(ctx, s, bytes.NewReader(in), append(run, b.self, roleClient)...)
 	if err != nil {
 		return result{}, err
 	}
@@ -149,9 +157,9 @@ func (b *bench) client(ctx context.Context, s *server, j job) (result, error) {
 	return r, json.Unmarshal(out, &r)
 }
 
-// inClientsPlace runs this program in another role, and returns its output.
+// inClientsPlace runs a command beside the server, and returns its output.
 func (b *bench) inClientsPlace(ctx context.Context, s *server, stdin *bytes.Reader, args ...string) ([]byte, error) {
-	cmd := command(ctx, in(s.place.client, append([]string{b.self}, args...)...))
+	cmd := command(ctx, in(s.place.client, args...))
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = stdin, &stderr
 	out, err := cmd.Output()
@@ -159,7 +167,7 @@ func (b *bench) inClientsPlace(ctx context.Context, s *server, stdin *bytes.Read
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("%s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("client: %w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	return out, nil
 }

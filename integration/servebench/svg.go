@@ -21,7 +21,10 @@ const (
 )
 
 // colours are those of the bars, by contestant.
-var colours = map[string]string{"off": "#9ecae1", "json": "#2171b5", "pcap": "#08306b", "nginx": "#bdbdbd", "haproxy": "#969696", "openssl": "#737373"}
+var colours = map[string]string{
+	"off": "#9ecae1", "json": "#2171b5", "pcap": "#08306b", "nginx": "#bdbdbd", "haproxy": "#969696", "openssl": "#737373",
+	"run": "#2171b5", "sslsplit": "#bdbdbd", "mitmdump": "#969696",
+}
 
 // charted is the metric that a row is plotted by: that of its target over the
 // kernel, if there is one.
@@ -64,12 +67,12 @@ func (rep *report) plot() []byte {
 
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" aria-labelledby="title desc" font-family="sans-serif" font-size="11">
-<title id="title">synscope serve beside the kernel</title>
+<title id="title">synscope beside the kernel</title>
 <desc id="desc">%s</desc>
 <style>.measure{font-weight:bold}.spread{stroke:#d94801;stroke-width:1.5}.target{stroke:#000;stroke-width:2}.halo{stroke:#fff;stroke-width:5}.grid{stroke:#ddd}.one{stroke:#000;stroke-dasharray:3 2}</style>
 <rect width="%[1]d" height="%[2]d" fill="#fff"/>
 `, plotWidth, height, html.EscapeString(rep.describePlot()))
-	fmt.Fprintf(&b, `<text x="12" y="24" font-size="16" font-weight="bold">synscope serve beside the kernel</text>`+"\n")
+	fmt.Fprintf(&b, `<text x="12" y="24" font-size="16" font-weight="bold">synscope beside the kernel</text>`+"\n")
 	for i, line := range rep.caption() {
 		fmt.Fprintf(&b, `<text x="12" y="%d" fill="#444">%s</text>`+"\n", 42+i*14, html.EscapeString(line))
 	}

@@ -55,7 +55,7 @@ func (t *turns) run(ctx context.Context, cs []*contestant) error {
 
 func (t *turns) start(ctx context.Context, cs []*contestant) error {
 	for _, c := range cs {
-		if c.others && !t.measure.others {
+		if !t.measure.takes(c) {
 			continue
 		}
 		s, err := t.bench.start(ctx, c)
