@@ -8,6 +8,9 @@
 //	                  \              /
 //	                   trace.Tracer > Sink, Sink, …
 //
+// With [Config.World] a connection goes on to its real destination in place of a
+// service, and both legs are told.
+//
 // The device is a TUN interface (package tun) or one in memory (package
 // tun/tuntest), which needs no privileges.
 package synscope

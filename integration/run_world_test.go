@@ -20,6 +20,8 @@ import (
 func TestRunWorldClients(t *testing.T) {
 	o := newOutside(t)
 	o.nginx()
+	server := o.far.start("ACCEPT", "sh", "-c", `exec openssl s_server -accept 8443 -www -cert "$1" -key "$2" >&2`, "sh", o.pki.path("good.pem"), o.pki.path("good.key"))
+	t.Cleanup(server.kill)
 	javaClass := filepath.Join(buildDir, "java")
 	for _, c := range []struct {
 		name    string
@@ -29,6 +31,7 @@ func TestRunWorldClients(t *testing.T) {
 		{"curl", []string{"curl", "-sS", page}, "hello"},
 		{"curl, IPv4", []string{"curl", "-4sS", page}, "hello"},
 		{"curl, HTTP/1.1, by address", []string{"curl", "-sS", "--http1.1", "https://" + far4 + "/"}, "hello"},
+		{"curl, from openssl s_server", []string{"curl", "-sS", "https://" + hostname + ":8443/"}, "Ciphers common between both SSL end points"},
 		{"wget", []string{"wget", "-qO-", page}, "hello"},
 		{"git", []string{"git", "ls-remote", page + "repo.git"}, "refs/heads/main"},
 		{"Python", []string{"/usr/bin/python3", "-c", `import urllib.request; print(urllib.request.urlopen("` + page + `").status)`}, "200"},
@@ -51,8 +54,55 @@ func TestRunWorldClients(t *testing.T) {
 					}
 					wantComplete(t, s)
 				}
+				if len(out.stories) == 0 || len(out.legs) != len(out.stories) {
+					t.Errorf("%d connections, %d upstream legs", len(out.stories), len(out.legs))
+				}
+				for _, s := range out.legs {
+					wantLegComplete(t, s)
+				}
 			})
 		})
+	}
+}
+
+// None of many requests on many connections fails, and each connection is told.
+func TestRunWorldLoad(t *testing.T) {
+	o := newOutside(t)
+	o.nginx()
+	const conns = 50
+	o.asEachUser(t, func(t *testing.T, b *bench) {
+		out := b.run("h2load", "-n", "2000", "-c", strconv.Itoa(conns), page)
+		if out.status != 0 || !strings.Contains(out.stdout, "2000 succeeded, 0 failed, 0 errored") {
+			t.Errorf("status %#x\n%s%s", int(out.status), out.stdout, out.stderr)
+		}
+		if len(out.stories) != conns || len(out.legs) != conns {
+			t.Errorf("%d connections, %d upstream legs are told, want %d", len(out.stories), len(out.legs), conns)
+		}
+	})
+}
+
+// wantLegComplete checks that an upstream leg of TLS 1.3 is told in full.
+func wantLegComplete(t *testing.T, s story) {
+	t.Helper()
+	one[*event.Established](t, s)
+	got := s.transitions()
+	for _, want := range []string{
+		"tls client  START > WAIT_SH > WAIT_EE > WAIT_CERT_CR > WAIT_CV > WAIT_FINISHED > CONNECTED",
+		"tls server  START > RECVD_CH > NEGOTIATED > WAIT_FLIGHT2 > WAIT_FINISHED > CONNECTED",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the transitions of the leg have no %q:\n%s", want, got)
+		}
+	}
+	if d := one[*event.Dialed](t, s); !d.OK {
+		t.Errorf("the dial: %s", d.Error)
+	}
+	end := one[*event.Close](t, s)
+	if end.SegmentsSeen == 0 || end.BytesServer == 0 || end.Code != "" {
+		t.Errorf("the leg ended as %+v", end)
+	}
+	if gaps := find[*event.Gap](s); gaps != nil {
+		t.Errorf("events of the leg are missing: %+v", gaps[0])
 	}
 }
 

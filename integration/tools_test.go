@@ -17,6 +17,7 @@ var tools = map[string]string{
 	"gnutls-serv": "gnutls-bin", "nginx": "nginx", "tcpdump": "tcpdump",
 	"wget": "wget", "git": "git", "setsid": "util-linux", "bash": "bash",
 	"tshark": "tshark", "dumpcap": "wireshark-common", "editcap": "wireshark-common", "ping": "iputils-ping",
+	"h2load": "nghttp2-client",
 }
 
 // binary is the path of the synscope that is tested, in buildDir, which any user

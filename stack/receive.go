@@ -40,8 +40,9 @@ func (s *Stack) receive(in *inbound) bool {
 	}
 	p := &in.pkt
 	src, dst := p.Src.Addr(), p.Dst.Addr()
-	if dst.IsMulticast() || dst.IsLinkLocalUnicast() || src.IsLinkLocalUnicast() {
-		// The host's own group and neighbour chatter; nobody routed it here.
+	if dst.IsMulticast() || src.IsLinkLocalUnicast() || dst.IsLinkLocalUnicast() && (dst.Is6() || !s.serves(dst)) {
+		// The host's own group and neighbour chatter; nobody routed it here. But
+		// in 169.254.0.0/16 there are services of clouds.
 		return false
 	}
 	switch {

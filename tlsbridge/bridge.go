@@ -147,18 +147,13 @@ func (b *bridge) open() bool {
 	}
 	b.watch.timed(stepHandshake, detail, start, err)
 	b.watch.end(err)
-	switch {
-	case err == nil:
-		b.near.tls, b.far.tls = conn, o.client
-		b.near.sealer = newSealer(conn.ConnectionState().CipherSuite, o.secret)
-		return true
-	case o.failure != nil:
-		o.end()
-	default:
-		b.close(nil) // crypto/tls has sent its alert, or was sent one
-		o.client.Close()
+	if err != nil {
+		o.end(err)
+		return false
 	}
-	return false
+	b.near.tls, b.far.tls = conn, o.client
+	b.near.sealer = newSealer(conn.ConnectionState().CipherSuite, o.secret)
+	return true
 }
 
 // passUntouched has all that was read so far be read again. Err is why it is not

@@ -406,7 +406,21 @@ func TestClientRefuses(t *testing.T) {
 	if _, err := s.dialTLS(&tls.Config{ServerName: "shop.example", RootCAs: w.roots}); err == nil {
 		t.Fatal("the client trusts an authority that it does not know")
 	}
-	<-met
-	s.stop()
+	if err := <-met; err != nil {
+		t.Errorf("the destination reads %v, want close_notify", err)
+	}
 	s.seen.want(t, "handshake", false, "bad certificate")
+	s.seen.forget()
+
+	// One that resets its connection meanwhile.
+	raw := s.dial()
+	hello, _ := realHello(t)
+	raw.Write(hello[:5+(int(hello[3])<<8|int(hello[4]))]) // its first record
+	io.ReadFull(raw, make([]byte, 100))                   // of the ServerHello
+	raw.SetLinger(0)
+	raw.Close()
+	if err := <-met; !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the destination reads %v, want a reset", err)
+	}
+	s.stop()
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -44,7 +45,7 @@ func (o *opening) configure(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	o.watch.start()
 	o.watch.ok(stepClientHello, hello.ServerName)
 	if err := o.handshakeFar(proposal); err != nil {
-		o.failure = fmt.Errorf("the destination: %w", o.config.explain(err))
+		o.failure = fmt.Errorf("the destination: %w", err)
 		o.refuse(err)
 		return nil, err
 	}
@@ -134,16 +135,17 @@ func (o *opening) handshakeFar(p proposal) error {
 	to.TLSStart()
 	start := time.Now()
 	o.client.SetDeadline(start.Add(o.config.HandshakeTimeout))
-	err := o.client.Handshake()
+	err := o.config.explain(o.client.Handshake())
 	step := event.TLSStep{Step: stepHandshake, OK: err == nil, Duration: time.Since(start)}
+	o.head.over = true
 	if err == nil {
+		o.head.read = nil
 		o.state = o.client.ConnectionState()
 		step.Detail = describe(o.state)
 		o.client.SetDeadline(time.Time{})
 	} else {
-		step.Error = bounded(o.config.explain(err).Error())
+		step.Error = bounded(err.Error())
 	}
-	o.head.over = true
 	to.Step(step)
 	to.TLSEnd(err)
 	return err
@@ -194,11 +196,17 @@ func (o *opening) refuse(err error) {
 	o.transport.muted = true
 }
 
-// end ends both spans after the failure of the far one.
-func (o *opening) end() {
-	err := o.failure
+// end ends both spans after the handshake failed, by err, on the near or, where
+// there is a failure, on the far one.
+func (o *opening) end(err error) {
 	var notTLS tls.RecordHeaderError
+	var op *net.OpError
 	switch {
+	case o.failure == nil && errors.As(err, &op) && op.Op == "read" && !op.Timeout():
+		o.far.abort("") // as the client has reset its own
+	case o.failure == nil:
+		o.client.Close()
+		o.close(nil) // crypto/tls has sent its alert, or was sent one
 	case errors.As(err, &notTLS):
 		// What it said is for the client to see.
 		o.transport.muted = false
@@ -210,9 +218,9 @@ func (o *opening) end() {
 	case resets(err):
 		o.near.abort("the destination reset the connection in the handshake")
 	default:
+		o.to.Conn.Close()
 		o.close(nil)
 	}
-	o.to.Conn.Close()
 }
 
 func resets(err error) bool {
