@@ -152,8 +152,8 @@ var rules = map[string]rule{
 	"cmd/synscope": {
 		imports: []string{
 			".", "event", "internal/capture", "internal/config", "internal/control", "internal/diff", "internal/expect", "internal/explain", "internal/filter",
-			"internal/jsonlines", "internal/junit", "internal/keylog", "internal/ladder", "internal/nameserver", "internal/pcapng", "internal/privilege",
-			"internal/sandbox", "internal/trace", "internal/trust",
+			"internal/jsonlines", "internal/junit", "internal/keylog", "internal/ladder", "internal/nameserver", "internal/outside", "internal/pcapng", "internal/privilege",
+			"internal/relay", "internal/sandbox", "internal/trace", "internal/trust",
 			"internal/typeset", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
 		}, gvisor: true,
 		why: "it is the command",

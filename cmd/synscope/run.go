@@ -67,6 +67,7 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&r.place.tls, "tls", tlsOpen, "what is done with TLS to the world: open (to see inside) or watch (it passes untouched)")
 	flags.StringArrayVar(&r.place.watch, "watch", nil, "have TLS with this server name pass untouched; *.NAME for all below it (repeatable)")
 	flags.BoolVar(&r.place.loopback, "host-loopback", false, "have the name "+hostName+" lead to the loopback of the host")
+	flags.BoolVar(&r.place.blockUDP, "block-udp", false, "refuse datagrams but those of DNS, so that clients of QUIC take TCP")
 	flags.StringVar(&r.output.Events, "events", "", "write the events to this file, not to the standard error")
 	flags.StringVar((*string)(&r.output.Format), "format", string(r.output.Format), "how events are written: ladder or json")
 	flags.StringVar(&r.output.PCAP, "pcap", "", "write the packets to this new file, with the TLS secrets inside")
@@ -228,7 +229,7 @@ func (r *runner) begin(path string) error {
 	if r.scope, err = synscope.Start(config); err != nil {
 		return err
 	}
-	if err := r.world.serveNames(r.scope); err != nil {
+	if err := errors.Join(r.world.serveNames(r.scope), r.world.forward(r.scope)); err != nil {
 		r.scope.Close()
 		return err
 	}
@@ -247,6 +248,7 @@ func (r *runner) end() {
 	for deadline := time.Now().Add(settleTimeout); r.scope.Stats().Open > 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
+	r.world.endForwarding()
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	r.scope.Shutdown(ctx) // what is still open then is reset, which is told
@@ -299,12 +301,13 @@ func (r *runner) closeOutputs() error {
 	return errors.Join(r.outputs.close(), r.held.flush())
 }
 
-// A counter is a sink that counts connections.
+// A counter is a sink that counts connections, and flows of datagrams.
 type counter struct{ n int }
 
 // Event implements synscope.Sink.
 func (c *counter) Event(e *event.Event) {
-	if _, ok := e.Body.(*event.Open); ok {
+	switch e.Body.(type) {
+	case *event.Open, *event.UDPFlow:
 		c.n++
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"synscope/event"
 	"synscope/internal/config"
 	"synscope/internal/nameserver"
+	"synscope/internal/outside"
+	"synscope/internal/relay"
 	"synscope/internal/sandbox"
 	"synscope/internal/trust"
 	"synscope/stack"
@@ -59,6 +61,7 @@ type place struct {
 	tls      string
 	watch    []string // names whose TLS is not opened
 	loopback bool
+	blockUDP bool
 
 	watched []config.ServerName // watch, when it is checked
 }
@@ -77,8 +80,8 @@ func (p *place) check() error {
 		return hinted{fmt.Errorf("--to: unknown destination %q", p.to), "it is one of world and mirror"}
 	case p.tls != tlsOpen && p.tls != tlsWatch:
 		return hinted{fmt.Errorf("--tls: unknown treatment %q", p.tls), "it is one of open and watch"}
-	case p.to == toMirror && (p.tls != tlsOpen || len(p.watch) > 0 || p.loopback):
-		return hinted{errors.New("--tls, --watch and --host-loopback are about the world"), "leave them out, or --to mirror"}
+	case p.to == toMirror && (p.tls != tlsOpen || len(p.watch) > 0 || p.loopback || p.blockUDP):
+		return hinted{errors.New("--tls, --watch, --host-loopback and --block-udp are about the world"), "leave them out, or --to mirror"}
 	}
 	return nil
 }
@@ -95,7 +98,10 @@ type world struct {
 	names     *nameserver.Server
 	untouched []string // trust stores that could not be read
 
-	serving sync.WaitGroup // serveNames
+	datagrams *stack.Datagrams // that are forwarded, nil: none
+
+	serving    sync.WaitGroup // serveNames
+	forwarding sync.WaitGroup // forward
 }
 
 func newWorld(p place) (*world, error) {
@@ -216,14 +222,9 @@ func (w *world) config(link sandbox.Link) synscope.Config {
 	if w.to == toWorld {
 		c.Name = w.name
 		c.Stack.NoEcho = true
-		c.World = &synscope.World{Ours: isOurs}
+		c.World = &synscope.World{Ours: isOurs, Loopback: w.hostLoopback()}
 		if w.tls == tlsOpen {
 			c.World.Open = w.opens
-		}
-		if w.loopback {
-			c.World.Loopback = map[netip.Addr]netip.Addr{
-				hostAddresses[0]: netip.AddrFrom4([4]byte{127, 0, 0, 1}), hostAddresses[1]: netip.IPv6Loopback(),
-			}
 		}
 	}
 	return c
@@ -265,6 +266,41 @@ func (w *world) serveNames(s *synscope.Scope) error {
 		w.names.ServePacket(conn) // ends with the scope
 	}()
 	return nil
+}
+
+// forward forwards all other datagrams, until endForwarding.
+func (w *world) forward(s *synscope.Scope) error {
+	if w.to == toMirror || w.blockUDP {
+		return nil
+	}
+	var err error
+	if w.datagrams, err = s.ListenUDP(0); err != nil {
+		return err
+	}
+	r := &relay.Relay{Conn: w.datagrams, Observer: s, Name: w.name, To: w.destination}
+	w.forwarding.Go(func() { r.Serve() }) // ends without an error when what it reads is closed
+	return nil
+}
+
+// destination returns where datagrams to an address are forwarded.
+func (w *world) destination(server netip.AddrPort) (netip.AddrPort, error) {
+	return outside.Destination(server, w.hostLoopback())
+}
+
+// endForwarding has the end of all flows be told.
+func (w *world) endForwarding() {
+	if w.datagrams != nil {
+		w.datagrams.Close()
+	}
+	w.forwarding.Wait()
+}
+
+// hostLoopback returns what addresses lead to the loopback of this host.
+func (w *world) hostLoopback() map[netip.Addr]netip.Addr {
+	if !w.loopback {
+		return nil
+	}
+	return map[netip.Addr]netip.Addr{hostAddresses[0]: netip.AddrFrom4([4]byte{127, 0, 0, 1}), hostAddresses[1]: netip.IPv6Loopback()}
 }
 
 func (w *world) wait() { w.serving.Wait() }
