@@ -29,7 +29,9 @@
 // # Signals and the terminal
 //
 // The command is in the process group of this process. What the terminal sends
-// (SIGINT, SIGQUIT, SIGTSTP) reaches it without us; what somebody sends to this
+// (SIGINT, SIGQUIT, SIGTSTP) reaches it without us. Signals are no more than
+// that to the rest of this process, unless the command is run in place: what
+// this process is there for. Then what somebody sends to this
 // process alone is passed on. Which of the two it was cannot be known: a signal
 // that a terminal can send is taken to be from there while the process group is
 // in the foreground of its terminal. When the command stops, this process stops
