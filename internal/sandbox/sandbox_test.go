@@ -361,6 +361,17 @@ func TestCommandCannotBeExecuted(t *testing.T) {
 	}
 }
 
+// A program that would not know that it is the helper is not started again.
+func TestNewNeedsMain(t *testing.T) {
+	mainCalled.Store(false)
+	defer mainCalled.Store(true)
+	_, err := New(command(), false)
+	var e *Error
+	if !errors.As(err, &e) || !strings.Contains(e.Hint, "main") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A signal for this process alone is passed on, once it is not from a terminal.
 func TestCommandGetsSignals(t *testing.T) {
 	for _, sig := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGQUIT} {
