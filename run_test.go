@@ -122,7 +122,7 @@ func TestRunHonoursCmd(t *testing.T) {
 	defer extra.Close()
 	dir := filepath.Dir(file)
 	newCommand := func(out io.Writer) *exec.Cmd {
-		cmd := shell(`cat; cat <&3; pwd; echo $PWD $A; ls /proc/$$/fd | wc -w; echo end >&2; exit 37`)
+		cmd := shell(`cat; cat <&3; pwd; echo $PWD $A; cd /proc/$$/fd; echo *; echo end >&2; exit 37`)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader("in\n"), out, out
 		cmd.Dir, cmd.Env, cmd.ExtraFiles = dir, append(os.Environ(), "A=1", "A=2", "PWD="+dir), []*os.File{extra}
 		return cmd
