@@ -123,6 +123,9 @@ func Start(cfg Config) (*Scope, error) {
 		s.closeTracer()
 		return nil, err
 	}
+	if s.world != nil && s.tracer != nil { // untraced, what was dialled in vain waits for its time
+		cfg.Stack.Observer = watcher{s.tracer, s.world}
+	}
 	if s.stack, err = stack.New(cfg.Stack); err != nil {
 		s.closeTracer()
 		return nil, err

@@ -93,6 +93,21 @@ var verdicts = map[outside.Result]stack.Verdict{
 	outside.HostUnreachable: stack.HostUnreachable,
 }
 
+// A watcher is the observer of the stack, which has the crossing drop what was
+// dialled for a client that is gone before its connection was accepted.
+type watcher struct {
+	stack.Observer
+	crossing *crossing
+}
+
+// State implements stack.Observer.
+func (w watcher) State(s event.EndpointState) {
+	w.Observer.State(s)
+	if s.Old == event.StateSynReceived && s.New == event.StateClosed {
+		w.crossing.dialer.Drop(s.Flow)
+	}
+}
+
 // destination is the Destination of the bridge.
 func (c *crossing) destination(flow event.Flow) *tlsbridge.Destination {
 	if c.Ours != nil && c.Ours(flow) {

@@ -7,14 +7,18 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"synscope"
 	"synscope/event"
@@ -94,6 +98,9 @@ func TestWorld(t *testing.T) {
 	if rest, err := io.ReadAll(c); len(rest) > 0 || err != nil {
 		t.Errorf("the end is %q, %v", rest, err)
 	}
+	if _, err := raw.Read(make([]byte, 1)); err != io.EOF { // the FIN, so that ours does not cross it
+		t.Errorf("behind the end is %v", err)
+	}
 	raw.Close()
 	told := make(map[bool]string) // by whether it is the upstream leg
 	legs := make(map[uint64]bool)
@@ -116,6 +123,56 @@ func TestWorld(t *testing.T) {
 	}
 	if len(told) != 2 {
 		t.Errorf("told are %v", told)
+	}
+}
+
+// A client that is gone when its destination answers takes the connection to it
+// along.
+func TestWorldDropsWhatNobodyWants(t *testing.T) {
+	// A listener whose queue is full lets SYNs go by: who dials it waits.
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "listener")
+	defer f.Close()
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	first, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+
+	n := newWorld(t, func(*synscope.Config) {})
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	to := netip.AddrPortFrom(farAddr, l.Addr().(*net.TCPAddr).AddrPort().Port())
+	if _, err := n.client.DialContext(ctx, "tcp", to.String()); err == nil {
+		t.Fatal("the client is connected, though its destination does not answer")
+	}
+	for range 2 { // first, and what was dialled for the client
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if conn.RemoteAddr().String() == first.LocalAddr().String() {
+			continue
+		}
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second)) // sooner than it would be given up
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the destination reads %v, want the end", err)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 
@@ -63,8 +64,11 @@ func (l *link) SetMTU(mtu uint32) {
 
 // Capabilities implements stack.LinkEndpoint. Netstack is told that checksums
 // are verified, because the link does: a bad one is then told, not only dropped.
+//
+// And it is told that this is a loopback, on which all addresses of a prefix are
+// ours (see configure), and checksums are not made: WritePackets makes them.
 func (l *link) Capabilities() gstack.LinkEndpointCapabilities {
-	return gstack.CapabilityRXChecksumOffload
+	return gstack.CapabilityRXChecksumOffload | gstack.CapabilityLoopback
 }
 
 // SupportedGSO implements stack.GSOEndpoint.
@@ -194,6 +198,9 @@ func (l *link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 	n := 0
 	for _, pkt := range pkts.AsSlice() {
 		off := offloadOf(pkt)
+		if !off.NeedsChecksum {
+			setChecksum(pkt)
+		}
 		views := pkt.AsSlices()
 		out := event.Packet{
 			Time: time.Now(), From: event.Server, Views: views, Len: pkt.Size(),
@@ -210,6 +217,19 @@ func (l *link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 		n++
 	}
 	return n, nil
+}
+
+// setChecksum sets the checksum of a TCP segment (RFC 9293, section 3.1).
+func setChecksum(pkt *gstack.PacketBuffer) {
+	th := header.TCP(pkt.TransportHeader().Slice())
+	if pkt.TransportProtocolNumber != header.TCPProtocolNumber || len(th) < header.TCPMinimumSize {
+		return
+	}
+	net := pkt.Network()
+	sum := header.PseudoHeaderChecksum(header.TCPProtocolNumber, net.SourceAddress(), net.DestinationAddress(), uint16(len(th)+pkt.Data().Size()))
+	sum = checksum.Combine(sum, pkt.Data().Checksum())
+	th.SetChecksum(0)
+	th.SetChecksum(^th.CalculateChecksum(sum))
 }
 
 // writeError says to netstack what an error of the device means. A segment that

@@ -159,6 +159,12 @@ func New(cfg Config) (*Stack, error) {
 	return s, nil
 }
 
+// allIPv4 is an address of a prefix that all addresses are in.
+var allIPv4 = tcpip.ProtocolAddress{
+	Protocol:          header.IPv4ProtocolNumber,
+	AddressWithPrefix: tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4([4]byte{0, 0, 0, 1})},
+}
+
 // configure sets the protocol options and attaches the link.
 func (s *Stack) configure() error {
 	var (
@@ -174,7 +180,9 @@ func (s *Stack) configure() error {
 		}
 	}
 	// Promiscuous takes packets for addresses that the interface does not
-	// have, spoofing answers from them.
+	// have, spoofing answers from them. For that, netstack gives the interface
+	// each address while it is used, and with each packet of IPv4 looks through
+	// all that it has, for broadcasts. So all of IPv4 are given to it at once.
 	s.stack.SetRouteTable([]tcpip.Route{
 		{Destination: header.IPv4EmptySubnet, NIC: nicID},
 		{Destination: header.IPv6EmptySubnet, NIC: nicID},
@@ -185,6 +193,9 @@ func (s *Stack) configure() error {
 		},
 		func() tcpip.Error { return s.stack.SetPromiscuousMode(nicID, true) },
 		func() tcpip.Error { return s.stack.SetSpoofing(nicID, true) },
+		func() tcpip.Error {
+			return s.stack.AddProtocolAddress(nicID, allIPv4, gstack.AddressProperties{})
+		},
 		func() tcpip.Error { return s.stack.EnableNIC(nicID) },
 	}
 	for _, step := range steps {

@@ -30,13 +30,11 @@ type Config struct {
 	FromClient, FromServer func(packet []byte) tuntest.Verdict
 }
 
-// endpoint is what answers each connection.
-func (c *Config) endpoint() tlsbridge.Endpoint {
+// choose returns what answers each connection. It is the Select of tlsbridge.
+func (c *Config) choose(event.Flow, string) tlsbridge.Endpoint {
 	e := tlsbridge.Endpoint{Service: c.Service, TLS: c.TLS}
 	if e.Service == nil && c.Handler != nil {
 		e.Service = tlsbridge.HTTP(c.Handler)
 	}
 	return e
 }
-
-func (c *Config) choose(event.Flow, string) tlsbridge.Endpoint { return c.endpoint() }

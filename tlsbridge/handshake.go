@@ -52,7 +52,7 @@ func (c *conn) handshake() (*tls.Conn, Endpoint, error) {
 // explain says of a handshake that was not over in time so.
 func (c *Config) explain(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("the handshake timeout of %v was over: %w", c.HandshakeTimeout, err)
+		return timeoutError(fmt.Sprintf("the handshake timeout of %v was over", c.HandshakeTimeout))
 	}
 	return err
 }

@@ -201,6 +201,14 @@ func (d *Dialer) Claim(client event.Flow) net.Conn {
 	return a.conn
 }
 
+// Drop closes the connection that is kept for a client's, if one is: the client is
+// gone. It does not block.
+func (d *Dialer) Drop(client event.Flow) {
+	if conn := d.Claim(client); conn != nil {
+		conn.Close()
+	}
+}
+
 // Close cancels the dials under way, closes the connections that are kept, and
 // waits for all that Dial started.
 func (d *Dialer) Close() error {

@@ -137,8 +137,8 @@ func (p *pipe) Close() error {
 	return p.Conn.Close()
 }
 
-// What is not claimed is closed: after a while, by the next dial of the same
-// flow, and by Close.
+// What is not claimed is closed: after a while, when it is dropped, by the next
+// dial of the same flow, and by Close.
 func TestUnclaimed(t *testing.T) {
 	f := event.Flow{Client: client, Server: server}
 	closed := make(chan bool, 3)
@@ -151,6 +151,10 @@ func TestUnclaimed(t *testing.T) {
 	d.Close()
 
 	d = &Dialer{dial: pipes(closed)}
+	d.Drop(f) // of nothing
+	<-ask(d, f)
+	d.Drop(f)
+	<-closed
 	<-ask(d, f)
 	<-ask(d, f)
 	<-closed
