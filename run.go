@@ -16,9 +16,9 @@ import (
 	"synscope/internal/sandbox"
 )
 
-// Main has to be the first thing that the main function of a program calls that
-// uses Run, and in its tests TestMain. Run starts the program again, to set the
-// place of the command up from inside; in that process Main does not return.
+// Main is to be called by a program that uses Run before anything else in main,
+// and by its tests in TestMain. Run starts the program again, to set up from
+// inside what the command is to see; in that process Main does not return.
 // Otherwise it does nothing.
 func Main() { sandbox.Main() }
 
@@ -61,15 +61,15 @@ type RunConfig struct {
 
 	// InPlace is for a program that has nothing else to do and ends with the
 	// command, as env(1) does: signals sent to this process alone are passed
-	// on to the command, it stops when the command stops, and files that it
-	// inherited reach the command by their numbers. They stay caught when Run
-	// has returned. No other process may be started meanwhile.
+	// on to the command, and stay caught when Run has returned; it stops when
+	// the command stops; all files that it inherited reach the command by
+	// their numbers. No other process may be started meanwhile.
 	InPlace bool
 }
 
 // A RunResult is what became of a command.
 type RunResult struct {
-	// Status is how the command ended.
+	// Status is how the command ended, zero if it did not begin.
 	Status syscall.WaitStatus
 	// Conns are its connections, and those that were made for it to the world,
 	// in the order of their opening. ConnsLost counts those that there was no
@@ -89,15 +89,16 @@ const maxConns = 16_384
 // privileges where user namespaces are allowed, changes nothing outside, and
 // leaves nothing behind. Several may run at once. [Main] has to be called before.
 //
-// The command is what cmd says, and all of cmd is honoured as its own Run would,
-// but SysProcAttr, which must be nil. That it was not successful is no error: the
+// The command is what cmd says, all of which is honoured as its own Run would, but
+// SysProcAttr, which must be nil. That it was not successful is no error: the
 // result's Status says so. When ctx is done the command is killed, and the error
-// is the cause of that; for a gentler end there is Cancel of cmd. What was told
-// until then is in the result also where there is an error. An error that has a
-// hint on what to do about it is a [*RunError].
+// is the cause of that; a gentler end, and a bound on waiting for output of what
+// the command started, are Cancel and WaitDelay of cmd. The result has what was
+// until then also where there is an error. An error that says what to do about it
+// is a [*RunError].
 //
-// Run is locked to the calling goroutine's thread: the command is killed if this
-// process is.
+// The calling goroutine is locked to its thread meanwhile, so that the kernel
+// kills the command when this process is killed.
 func Run(ctx context.Context, cmd *exec.Cmd, cfg RunConfig) (RunResult, error) {
 	r := &run{cfg: cfg, cmd: cmd}
 	if err := r.check(); err != nil {
@@ -122,8 +123,8 @@ func Run(ctx context.Context, cmd *exec.Cmd, cfg RunConfig) (RunResult, error) {
 	return r.result, err
 }
 
-// A RunError says what Run could not make of the place of a command and, where it
-// is known, what to do about it.
+// A RunError says what Run could not make for a command (Op, Err) and, where it is
+// known, what to do about it (Hint).
 type RunError = sandbox.Error
 
 // A run is one call of Run.
@@ -223,7 +224,7 @@ const leftBehindInterval = 20 * time.Millisecond
 func (r *run) awaitLeftBehind(ctx context.Context) {
 	left := r.box.LeftBehind()
 	defer func() { r.result.LeftBehind = left }()
-	if len(left) == 0 || r.cfg.LeftBehind == nil {
+	if len(left) == 0 || r.cfg.LeftBehind == nil || ctx.Err() != nil {
 		return
 	}
 	for stop := r.cfg.LeftBehind(left); len(left) > 0; left = r.box.LeftBehind() {

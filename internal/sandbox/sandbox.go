@@ -23,7 +23,7 @@ import (
 type Sandbox struct {
 	cmd     *exec.Cmd
 	control control
-	netns   string       // what its network namespace is called in /proc
+	netns   string       // its network namespace, as networkOf has it
 	signals *relay       // nil: none are passed on
 	left    []int        // what LeftBehind found last
 	ended   bool         // the process was waited for
@@ -66,10 +66,6 @@ func New(cmd *exec.Cmd, inPlace bool) (*Sandbox, error) {
 	}
 	if inPlace {
 		s.signals.start(cmd.Process.Pid)
-	}
-	if s.netns, err = networkOf(cmd.Process.Pid); err != nil {
-		s.Close()
-		return nil, &Error{Op: "look at the helper", Err: err}
 	}
 	return s, nil
 }
@@ -167,6 +163,7 @@ func (s *Sandbox) Prepare(spec Spec) (Link, error) {
 		unix.Close(fd)
 		return Link{}, &Error{Op: "receive the interface", Err: err}
 	}
+	s.netns = r.NetNS
 	queue := os.NewFile(uintptr(fd), r.Name)
 	socket := isSocket(fd)
 	dev, err := tun.Adopt(queue, r.Name, r.MTU)
