@@ -59,8 +59,8 @@ func New(cmd *exec.Cmd, inPlace bool) (*Sandbox, error) {
 	}
 	if err != nil {
 		ours.close()
-		s.stopSignals()
-		s.releaseSignals()
+		s.signals.stop()
+		s.signals.release()
 		runtime.UnlockOSThread()
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func (s *Sandbox) gone(err error) error {
 // New. A process that is about to end can do without it after Wait. The Device is
 // to be closed before.
 func (s *Sandbox) Close() error {
-	defer s.releaseSignals()
+	defer s.signals.release()
 	if pid := s.closer.Swap(0); pid != 0 {
 		retry(func() error {
 			_, err := syscall.Wait4(int(pid), nil, 0, nil) // who was waited for already is no error
@@ -251,15 +251,3 @@ func (s *Sandbox) Close() error {
 // Kill ends the command, or the helper, if it has not ended. It may be called by
 // any goroutine.
 func (s *Sandbox) Kill() error { return s.cmd.Process.Kill() }
-
-func (s *Sandbox) stopSignals() {
-	if s.signals != nil {
-		s.signals.stop()
-	}
-}
-
-func (s *Sandbox) releaseSignals() {
-	if s.signals != nil {
-		s.signals.release()
-	}
-}

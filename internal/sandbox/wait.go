@@ -24,7 +24,7 @@ func (s *Sandbox) Wait() (syscall.WaitStatus, error) {
 	}
 	err := s.cmd.Wait()
 	s.ended = true
-	s.stopSignals()
+	s.signals.stop()
 	s.control.close()
 	runtime.UnlockOSThread()
 	if s.cmd.ProcessState == nil {
