@@ -49,8 +49,8 @@ race:
 	CGO_ENABLED=1 $(GO) test -race -pgo=off $$($(GO) list ./... | grep -v /integration)
 
 integration:
-	$(GO) test -timeout 30m ./integration
-	CGO_ENABLED=1 $(GO) test -timeout 30m -race -run 'Load|TLS13|Reset' ./integration
+	$(GO) test -count=1 -timeout 30m ./integration
+	CGO_ENABLED=1 $(GO) test -count=1 -timeout 30m -race -run 'Load|TLS13|Reset' ./integration
 
 # Each fuzz target for a minute, going on from earlier runs; for a second, from
 # its corpus, as part of the tests.

@@ -140,7 +140,10 @@ var rules = map[string]rule{
 		why: "what gives up privileges is to be read on its own",
 	},
 	".": {
-		imports: []string{"event", "internal/ladder", "internal/outside", "internal/trace", "stack", "tlsbridge", "tlsbridge/tlswire", "tun"}, gvisor: true,
+		imports: []string{
+			"event", "internal/ladder", "internal/nameserver", "internal/outside", "internal/relay", "internal/sandbox", "internal/trace", "internal/trust",
+			"stack", "tlsbridge", "tlsbridge/tlswire", "tun",
+		}, gvisor: true,
 		why: "it wires the others together, and is the API for programs",
 	},
 	"synscopetest": {
@@ -152,8 +155,8 @@ var rules = map[string]rule{
 	"cmd/synscope": {
 		imports: []string{
 			".", "event", "internal/capture", "internal/config", "internal/control", "internal/diff", "internal/expect", "internal/explain", "internal/filter",
-			"internal/jsonlines", "internal/junit", "internal/keylog", "internal/ladder", "internal/nameserver", "internal/pcapng", "internal/privilege",
-			"internal/sandbox", "internal/trace", "internal/trust",
+			"internal/jsonlines", "internal/junit", "internal/keylog", "internal/ladder", "internal/pcapng", "internal/privilege",
+			"internal/sandbox", "internal/trace",
 			"internal/typeset", "stack", "tlsbridge", "tlsbridge/tlswire", "tun",
 		}, gvisor: true,
 		why: "it is the command",

@@ -13,6 +13,8 @@
 //
 // The device is a TUN interface (package tun) or one in memory (package
 // tun/tuntest), which needs no privileges.
+//
+// [Run] has the device be the network of a command, as `synscope run` does.
 package synscope
 
 import (

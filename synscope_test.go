@@ -26,7 +26,10 @@ import (
 	"synscope/tun/tuntest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	synscope.Main()
+	goleak.VerifyTestMain(m)
+}
 
 var (
 	served = netip.MustParsePrefix("198.18.0.0/15")

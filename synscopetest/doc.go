@@ -25,6 +25,6 @@
 //   - Time is that of the clock: a test for a timeout waits for it.
 //   - The program under test has to take a dial function or a client: one that
 //     dials by itself meets the network that there is. For whole programs there
-//     is `synscope run`.
+//     is [synscope.Run].
 //   - UDP is not answered, so neither is QUIC.
 package synscopetest

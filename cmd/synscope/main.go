@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synscope/internal/sandbox"
+	"synscope"
 )
 
 // Exit codes. Those of a command's own are its matter.
@@ -46,7 +46,7 @@ func (e exitError) Error() string { return fmt.Sprint(e.err) }
 func (e exitError) Unwrap() error { return e.err }
 
 func main() {
-	sandbox.Main()
+	synscope.Main()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -9,11 +9,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"synscope/internal/sandbox"
+	"synscope"
 )
 
 func TestMain(m *testing.M) {
-	sandbox.Main() // a test of run starts this program again
+	synscope.Main() // a test of run starts this program again
 	testscript.Main(m, map[string]func(){"synscope": main})
 }
 

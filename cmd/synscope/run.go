@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -63,10 +62,7 @@ func newRunCommand() *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows the command's name is its own
-	flags.StringVar(&r.place.to, "to", toWorld, "where the traffic goes: world (the real destinations) or mirror (our own endpoint answers everything)")
-	flags.StringVar(&r.place.tls, "tls", tlsOpen, "what is done with TLS to the world: open (to see inside) or watch (it passes untouched)")
-	flags.StringArrayVar(&r.place.watch, "watch", nil, "have TLS with this server name pass untouched; *.NAME for all below it (repeatable)")
-	flags.BoolVar(&r.place.loopback, "host-loopback", false, "have the name "+hostName+" lead to the loopback of the host")
+	r.place.flags(flags)
 	flags.StringVar(&r.output.Events, "events", "", "write the events to this file, not to the standard error")
 	flags.StringVar((*string)(&r.output.Format), "format", string(r.output.Format), "how events are written: ladder or json")
 	flags.StringVar(&r.output.PCAP, "pcap", "", "write the packets to this new file, with the TLS secrets inside")
@@ -90,12 +86,7 @@ type runner struct {
 	log     *slog.Logger
 	held    *held
 	outputs *outputs
-	box     *sandbox.Sandbox
-	world   *world
-	scope   *synscope.Scope
-	conns   counter
-
-	executed bool // there was a command
+	told    counter
 }
 
 // run runs the command. It returns an exitError, or does not return where a
@@ -146,27 +137,29 @@ func (r *runner) execute() (status syscall.WaitStatus, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, r.closeOutputs()) }()
-	if r.box, err = sandbox.New(); err != nil {
+	result, err := synscope.Run(context.Background(), &exec.Cmd{
+		Path: path, Args: r.args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	}, r.config())
+	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		if err != nil {
-			r.box.Close()
-		}
-	}()
-	if err := r.begin(path); err != nil {
-		return 0, err
+	r.expected.decide()
+	if r.told.n == 0 && r.output.Events == "" && r.output.Format == config.FormatLadder {
+		r.log.Info(fmt.Sprintf("%s made no connection", r.args[0]))
 	}
-	defer r.end()
-	if err := r.box.Exec(); err != nil {
-		return 0, err
+	return result.Status, nil
+}
+
+// config returns what the command is to meet, and who is told of it.
+func (r *runner) config() synscope.RunConfig {
+	c := r.place.config()
+	c.Sinks = append(r.outputs.sinks(), &r.told)
+	if r.expected.wanted() {
+		c.Sinks = append(c.Sinks, r.expected.recorder)
 	}
-	r.executed = true
-	if status, err = r.box.Wait(); err != nil {
-		return 0, err
-	}
-	r.awaitLeftBehind()
-	return status, nil
+	c.KeyLog, c.Capture = r.outputs.keyLog(), r.outputs.capture()
+	c.Log, c.LeftBehind, c.InPlace = r.log, r.leftBehind, true
+	return c
 }
 
 // check checks the values of the flags.
@@ -205,81 +198,12 @@ func execCode(err error) int {
 	return exitNotExecuted
 }
 
-// begin prepares the sandbox and starts what answers in it.
-func (r *runner) begin(path string) error {
-	var err error
-	if r.world, err = newWorld(r.place); err != nil {
-		return err
-	}
-	spec := r.world.spec(os.Environ())
-	for _, store := range r.world.untouched {
-		r.log.Warn("trust store not read: what uses it will not trust our root", "file", store)
-	}
-	spec.Path, spec.Args = path, r.args
-	link, err := r.box.Prepare(spec)
-	if err != nil {
-		return err
-	}
-	config := r.world.config(link)
-	config.Sinks = append(r.outputs.sinks(), &r.conns)
-	if r.expected.wanted() {
-		config.Sinks = append(config.Sinks, r.expected.recorder)
-	}
-	config.KeyLog, config.Capture = r.outputs.keyLog(), r.outputs.capture()
-	if r.scope, err = synscope.Start(config); err != nil {
-		return err
-	}
-	if err := r.world.serveNames(r.scope); err != nil {
-		r.scope.Close()
-		return err
-	}
-	return nil
-}
-
-const (
-	// settleTimeout is how long the connections of a command that has ended are
-	// waited for. Its sockets are closed by then, and the segments on their way.
-	settleTimeout = 500 * time.Millisecond
-	drainTimeout  = 500 * time.Millisecond
-)
-
-// end ends what answers, when nothing more can come.
-func (r *runner) end() {
-	for deadline := time.Now().Add(settleTimeout); r.scope.Stats().Open > 0 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	r.scope.Shutdown(ctx) // what is still open then is reset, which is told
-	r.world.wait()
-	if r.executed {
-		r.expected.decide()
-	}
-	if r.executed && r.conns.n == 0 && r.output.Events == "" && r.output.Format == config.FormatLadder {
-		r.log.Info(fmt.Sprintf("%s made no connection", r.args[0]))
-	}
-}
-
-// leftBehindInterval is how often what the command left running is looked for.
-const leftBehindInterval = 20 * time.Millisecond
-
-// awaitLeftBehind waits for what the command left running, as a shell does its
-// background jobs: it still needs its network. A signal ends the waiting.
-func (r *runner) awaitLeftBehind() {
-	left := r.box.LeftBehind()
-	if len(left) == 0 {
-		return
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	defer stop()
-	r.log.Info(fmt.Sprintf("%s has ended; waiting for what it left running", r.args[0]), "processes", left)
-	for ctx.Err() == nil && len(left) > 0 {
-		select {
-		case <-ctx.Done():
-		case <-time.After(leftBehindInterval):
-			left = r.box.LeftBehind()
-		}
-	}
+// leftBehind tells what the command left running, which is waited for until a
+// signal comes.
+func (r *runner) leftBehind(pids []int) <-chan struct{} {
+	ctx, _ := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP) // this process ends then
+	r.log.Info(fmt.Sprintf("%s has ended; waiting for what it left running", r.args[0]), "processes", pids)
+	return ctx.Done()
 }
 
 // openOutputs opens what the flags name.
@@ -300,12 +224,13 @@ func (r *runner) closeOutputs() error {
 	return errors.Join(r.outputs.close(), r.held.flush())
 }
 
-// A counter is a sink that counts connections.
+// A counter is a sink that counts connections, and flows of datagrams.
 type counter struct{ n int }
 
 // Event implements synscope.Sink.
 func (c *counter) Event(e *event.Event) {
-	if _, ok := e.Body.(*event.Open); ok {
+	switch e.Body.(type) {
+	case *event.Open, *event.UDPFlow:
 		c.n++
 	}
 }

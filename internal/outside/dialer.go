@@ -119,16 +119,28 @@ func (d *Dialer) add(client event.Flow, a *attempt) error {
 }
 
 func (d *Dialer) connect(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	if a, ok := d.Loopback[to.Addr()]; ok {
-		to = netip.AddrPortFrom(a, to.Port())
-	} else if a := to.Addr().Unmap(); a.IsLoopback() || a.IsUnspecified() {
-		return nil, ErrLoopback
+	to, err := Destination(to, d.Loopback)
+	if err != nil {
+		return nil, err
 	}
 	if d.dial != nil {
 		return d.dial(ctx, to)
 	}
 	nd := net.Dialer{KeepAlive: -1} // the client has its own, or none
 	return nd.DialContext(ctx, "tcp", to.String())
+}
+
+// Destination returns where an address of the client's leads: to itself, unless
+// it is one of loopback. The loopback of this host is not reached otherwise; the
+// error is ErrLoopback then.
+func Destination(to netip.AddrPort, loopback map[netip.Addr]netip.Addr) (netip.AddrPort, error) {
+	if a, ok := loopback[to.Addr()]; ok {
+		return netip.AddrPortFrom(a, to.Port()), nil
+	}
+	if a := to.Addr().Unmap(); a.IsLoopback() || a.IsUnspecified() {
+		return netip.AddrPort{}, ErrLoopback
+	}
+	return to, nil
 }
 
 func (d *Dialer) tell(client event.Flow, start time.Time, conn net.Conn, err error) net.Conn {

@@ -21,9 +21,10 @@ type message struct {
 }
 
 type ready struct {
-	Name string
-	MTU  int
-	IPv6 bool
+	Name  string
+	MTU   int
+	IPv6  bool
+	NetNS string // as networkOf has it
 }
 
 // failed is an error on its way to the other process.

@@ -10,7 +10,7 @@
 //	           |<----- queue of the interface --------|
 //	Exec       |------ go --------------------------->|   gives up its capabilities
 //	           |<----- end of file, or the error -----|   exec
-//	Wait       |           signals, stops             |
+//	Wait       |       in place: signals, stops       |
 //
 // The helper is this program again: [Main] has to be the first thing that its
 // main function calls. It ends by becoming the command, so that the command is
@@ -29,12 +29,14 @@
 // # Signals and the terminal
 //
 // The command is in the process group of this process. What the terminal sends
-// (SIGINT, SIGQUIT, SIGTSTP) reaches it without us; what somebody sends to this
-// process alone is passed on. Which of the two it was cannot be known: a signal
-// that a terminal can send is taken to be from there while the process group is
-// in the foreground of its terminal. When the command stops, this process stops
-// likewise, so that a shell sees it. SIGKILL ends the command with this process;
-// what the command started loses its network then.
+// (SIGINT, SIGQUIT, SIGTSTP) reaches it without us. SIGKILL ends the command
+// with this process; what the command started loses its network then.
+//
+// This process may be there for the command alone, which is run in its place
+// then. What somebody sends to this process is passed on. Whether it was the
+// terminal cannot be known: a signal that one can send is taken to be from there
+// while the process group is in the foreground of its terminal. When the command
+// stops, this process stops likewise, so that a shell sees it.
 //
 // SIGHUP and SIGINT that were ignored when this process was started are ignored
 // by the command too. For other signals Go does not tell what they were.

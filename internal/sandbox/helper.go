@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -15,10 +16,13 @@ import (
 // exitFailed is the exit code of a helper that could not become the command.
 const exitFailed = 125
 
+var mainCalled atomic.Bool
+
 // Main is the helper, or the closer, if this process is one: it does not return
 // then. Otherwise it does nothing. It is to be called before anything else in
-// main.
+// main, on its goroutine.
 func Main() {
+	mainCalled.Store(true)
 	if len(os.Args) == 1 && os.Args[0] == closerName {
 		runCloser()
 	}

@@ -52,6 +52,10 @@ func (h *helper) makeInterface() error {
 		}
 		ipv6 = ipv6 || p.Addr().Is6()
 	}
+	netns, err := networkOf(os.Getpid())
+	if err != nil {
+		return err
+	}
 	conn, err := iface.File().SyscallConn()
 	if err != nil {
 		return err
@@ -59,7 +63,7 @@ func (h *helper) makeInterface() error {
 	var told error
 	if err := conn.Control(func(fd uintptr) {
 		leaveToNamespace(int(fd))
-		told = h.control.tell(message{Ready: &ready{Name: iface.Name(), MTU: iface.MTU(), IPv6: ipv6}}, int(fd))
+		told = h.control.tell(message{Ready: &ready{Name: iface.Name(), MTU: iface.MTU(), IPv6: ipv6, NetNS: netns}}, int(fd))
 	}); err != nil {
 		return err
 	}

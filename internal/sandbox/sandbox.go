@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -16,26 +19,44 @@ import (
 )
 
 // A Sandbox is one command in its namespaces. It is for one goroutine, that
-// which called New.
+// which called New, but for Kill.
 type Sandbox struct {
-	pid     int
+	cmd     *exec.Cmd
 	control control
-	signals *relay
+	netns   string       // its network namespace, as networkOf has it
+	signals *relay       // nil: none are passed on
+	left    []int        // what LeftBehind found last
 	ended   bool         // the process was waited for
 	closer  atomic.Int64 // of the lingering device, once it was closed; 0: none
 }
 
-// New starts the helper, in namespaces of its own. The calling goroutine is
-// locked to its thread until Wait or Close: the command dies with that thread.
-func New() (*Sandbox, error) {
+// New starts the helper, in namespaces of its own. Cmd says how: its standard
+// files, its directory, its extra files and its context are those of the
+// command; what is executed, and with what environment, is said by the Spec. It
+// is started and waited for by the Sandbox. The calling goroutine is locked to
+// its thread until Wait or Close: the command dies with that thread.
+//
+// In place, the command takes the place of this process: see the package's
+// documentation.
+func New(cmd *exec.Cmd, inPlace bool) (*Sandbox, error) {
+	if !mainCalled.Load() {
+		return nil, &Error{
+			Op: "start the helper", Err: errors.New("this program does not call synscope.Main"),
+			Hint: "call it before anything else in main, and in a test in TestMain",
+		}
+	}
 	ours, theirs, err := controlPair()
 	if err != nil {
 		return nil, &Error{Op: "start the helper", Err: err}
 	}
 	runtime.LockOSThread()
-	s := &Sandbox{control: ours, signals: newRelay()}
-	s.pid, err = startHelper(theirs)
-	theirs.close()
+	s := &Sandbox{cmd: cmd, control: ours}
+	if inPlace {
+		s.signals = newRelay()
+		err = s.startInPlace(theirs)
+	} else {
+		err = s.startBeside(theirs)
+	}
 	if err != nil {
 		ours.close()
 		s.signals.stop()
@@ -43,11 +64,8 @@ func New() (*Sandbox, error) {
 		runtime.UnlockOSThread()
 		return nil, err
 	}
-	s.signals.start(s.pid)
-	// What the command leaves behind is to be waited for.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		s.Close()
-		return nil, &Error{Op: "become the reaper", Err: os.NewSyscallError("prctl", err)}
+	if inPlace {
+		s.signals.start(cmd.Process.Pid)
 	}
 	return s, nil
 }
@@ -56,17 +74,40 @@ func New() (*Sandbox, error) {
 const helperName = "synscope: sandbox"
 
 // firstFree is a number that no inherited file is likely to have: those are to
-// reach the command.
+// reach the command in place.
 const firstFree = 200
 
-// startHelper executes this program again, with its end of the control socket.
-func startHelper(theirs control) (pid int, err error) {
-	// Not by way of ProcAttr.Files, which would number it 3.
+// startInPlace starts the helper so that files that this process inherited keep
+// their numbers. ExtraFiles would number the control socket 3. No other process
+// is started meanwhile, which would inherit it as well.
+func (s *Sandbox) startInPlace(theirs control) error {
+	defer theirs.close()
 	fd, err := unix.FcntlInt(uintptr(theirs.fd), unix.F_DUPFD, firstFree)
 	if err != nil {
-		return 0, &Error{Op: "start the helper", Err: os.NewSyscallError("fcntl", err)}
+		return &Error{Op: "start the helper", Err: os.NewSyscallError("fcntl", err)}
 	}
 	defer unix.Close(fd)
+	return s.start(fd)
+}
+
+// startBeside starts the helper while other goroutines may start processes.
+func (s *Sandbox) startBeside(theirs control) error {
+	f := os.NewFile(uintptr(theirs.fd), "control")
+	defer f.Close()
+	extra := s.cmd.ExtraFiles
+	defer func() { s.cmd.ExtraFiles = extra }()
+	s.cmd.ExtraFiles = append(slices.Clip(extra), f)
+	return s.start(3 + len(extra))
+}
+
+// start executes this program again, as the helper with its end of the control
+// socket at fd.
+func (s *Sandbox) start(fd int) error {
+	if dir := s.cmd.Dir; dir != "" { // the error of Start would not say what it is about
+		if _, err := os.Stat(dir); err != nil {
+			return err
+		}
+	}
 	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
 	userNamespace := !privileged()
 	if userNamespace {
@@ -75,13 +116,15 @@ func startHelper(theirs control) (pid int, err error) {
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
 		attr.AmbientCaps = []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SYS_ADMIN}
 	}
-	pid, _, err = syscall.StartProcess("/proc/self/exe", []string{helperName, strconv.Itoa(fd)}, &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: attr,
-	})
-	if err != nil {
-		return 0, cloneError(err, userNamespace)
+	path, args, env, old := s.cmd.Path, s.cmd.Args, s.cmd.Env, s.cmd.SysProcAttr
+	s.cmd.Path, s.cmd.Args, s.cmd.Env, s.cmd.SysProcAttr = "/proc/self/exe", []string{helperName, strconv.Itoa(fd)}, os.Environ(), attr
+	err := s.cmd.Start()
+	s.cmd.Path, s.cmd.Args, s.cmd.Env, s.cmd.SysProcAttr = path, args, env, old
+	var failed *fs.PathError
+	if errors.As(err, &failed) && failed.Op == "fork/exec" {
+		return cloneError(failed.Err, userNamespace)
 	}
-	return pid, nil
+	return err
 }
 
 // privileged reports whether this process can make the namespaces and what is
@@ -120,6 +163,7 @@ func (s *Sandbox) Prepare(spec Spec) (Link, error) {
 		unix.Close(fd)
 		return Link{}, &Error{Op: "receive the interface", Err: err}
 	}
+	s.netns = r.NetNS
 	queue := os.NewFile(uintptr(fd), r.Name)
 	socket := isSocket(fd)
 	dev, err := tun.Adopt(queue, r.Name, r.MTU)
@@ -193,13 +237,17 @@ func (s *Sandbox) Close() error {
 	if pid := s.closer.Swap(0); pid != 0 {
 		retry(func() error {
 			_, err := syscall.Wait4(int(pid), nil, 0, nil) // who was waited for already is no error
-			return toErrno(err)
+			return err
 		})
 	}
 	if s.ended {
 		return nil
 	}
-	unix.Kill(s.pid, unix.SIGKILL)
+	s.Kill()
 	_, err := s.Wait()
 	return err
 }
+
+// Kill ends the command, or the helper, if it has not ended. It may be called by
+// any goroutine.
+func (s *Sandbox) Kill() error { return s.cmd.Process.Kill() }

@@ -73,6 +73,9 @@ type shell struct {
 	device tun.Device
 }
 
+// command is as this process is.
+func command() *exec.Cmd { return &exec.Cmd{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr} }
+
 // start starts a script.
 func start(t *testing.T, spec Spec, script string) *shell {
 	t.Helper()
@@ -86,7 +89,7 @@ func start(t *testing.T, spec Spec, script string) *shell {
 	if spec.Addresses == nil {
 		spec.Addresses = addresses
 	}
-	s, err := New()
+	s, err := New(command(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +167,7 @@ func TestCommandHasItsNetwork(t *testing.T) {
 
 // A packet of the command comes out of the device.
 func TestCommandSendsToTheDevice(t *testing.T) {
-	s, err := New()
+	s, err := New(command(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +343,7 @@ func TestCommandCannotBeExecuted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]error{script: fs.ErrNotExist, "/etc/passwd": fs.ErrPermission} {
-		s, err := New()
+		s, err := New(command(), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,6 +358,17 @@ func TestCommandCannotBeExecuted(t *testing.T) {
 		}
 		s.Close()
 		link.Device.Close()
+	}
+}
+
+// A program that would not know that it is the helper is not started again.
+func TestNewNeedsMain(t *testing.T) {
+	mainCalled.Store(false)
+	defer mainCalled.Store(true)
+	_, err := New(command(), false)
+	var e *Error
+	if !errors.As(err, &e) || !strings.Contains(e.Hint, "main") {
+		t.Errorf("%v", err)
 	}
 }
 

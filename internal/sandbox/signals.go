@@ -21,7 +21,8 @@ var relayed = []os.Signal{
 
 const fromTerminal = 5 // so many of relayed
 
-// A relay passes signals on. Its goroutine runs from start to stop.
+// A relay passes signals on. Its goroutine runs from start to stop. A nil one is
+// stopped and released.
 type relay struct {
 	pid  int
 	in   chan os.Signal
@@ -61,6 +62,9 @@ func (r *relay) run() {
 
 // stop ends the passing on. The signals are still caught, and lost.
 func (r *relay) stop() {
+	if r == nil {
+		return
+	}
 	r.once.Do(func() {
 		close(r.quit)
 		r.done.Wait()
@@ -68,7 +72,11 @@ func (r *relay) stop() {
 }
 
 // release has signals do what they did before newRelay. That takes milliseconds.
-func (r *relay) release() { signal.Stop(r.in) }
+func (r *relay) release() {
+	if r != nil {
+		signal.Stop(r.in)
+	}
+}
 
 // stopLike stops this process by the signal that stopped the command, and
 // returns when it goes on. It then has the command go on too: who let only this

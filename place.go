@@ -1,21 +1,20 @@
-package main
+package synscope
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"sync"
+	"time"
 
-	"synscope"
 	"synscope/event"
-	"synscope/internal/config"
 	"synscope/internal/nameserver"
+	"synscope/internal/outside"
+	"synscope/internal/relay"
 	"synscope/internal/sandbox"
 	"synscope/internal/trust"
 	"synscope/stack"
@@ -36,7 +35,7 @@ var (
 	everything       = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 )
 
-// hostName leads to the loopback of the host, with --host-loopback.
+// hostName leads to the loopback of the host, where that is wanted.
 const hostName = "host.internal"
 
 // The ports of DNS, over UDP and TCP, and over TLS (RFC 7858).
@@ -45,77 +44,38 @@ const (
 	portDoT = 853
 )
 
-// The values of --to and --tls.
-const (
-	toWorld  = "world"
-	toMirror = "mirror"
-	tlsOpen  = "open"
-	tlsWatch = "watch"
-)
+// idleTimeout ends connections on which nothing comes: a person may have stopped
+// the command.
+const idleTimeout = 5 * time.Minute
 
-// A place is where the traffic of a command goes, as the flags say.
+// A place is what the command of Run meets.
 type place struct {
-	to       string
-	tls      string
-	watch    []string // names whose TLS is not opened
-	loopback bool
-
-	watched []config.ServerName // watch, when it is checked
+	cfg        RunConfig
+	authority  *tlsbridge.Authority
+	names      *nameserver.Server
+	datagrams  *stack.Datagrams // that are forwarded, nil: none
+	serving    sync.WaitGroup   // serveNames
+	forwarding sync.WaitGroup   // forward
 }
 
-// check checks the values of the flags.
-func (p *place) check() error {
-	for _, text := range p.watch {
-		var name config.ServerName
-		if name.UnmarshalText([]byte(text)) != nil {
-			return hinted{fmt.Errorf("--watch: %q is not the name of a server", text), "give a DNS name, or *. and a DNS name"}
-		}
-		p.watched = append(p.watched, name)
-	}
-	switch {
-	case p.to != toWorld && p.to != toMirror:
-		return hinted{fmt.Errorf("--to: unknown destination %q", p.to), "it is one of world and mirror"}
-	case p.tls != tlsOpen && p.tls != tlsWatch:
-		return hinted{fmt.Errorf("--tls: unknown treatment %q", p.tls), "it is one of open and watch"}
-	case p.to == toMirror && (p.tls != tlsOpen || len(p.watch) > 0 || p.loopback):
-		return hinted{errors.New("--tls, --watch and --host-loopback are about the world"), "leave them out, or --to mirror"}
-	}
-	return nil
-}
-
-// opens reports whether TLS with a server of that name is opened, where any is.
-func (p place) opens(serverName string) bool {
-	return !slices.ContainsFunc(p.watched, func(n config.ServerName) bool { return n.Matches(serverName) })
-}
-
-// A world is what a command in a sandbox meets.
-type world struct {
-	place
-	authority *tlsbridge.Authority
-	names     *nameserver.Server
-	untouched []string // trust stores that could not be read
-
-	serving sync.WaitGroup // serveNames
-}
-
-func newWorld(p place) (*world, error) {
+func newPlace(cfg RunConfig) (*place, error) {
 	authority, err := tlsbridge.NewAuthority()
 	if err != nil {
 		return nil, err
 	}
-	w := &world{place: p, authority: authority, names: &nameserver.Server{Names: nameserver.NewNames(commandAddresses[0], commandAddresses[1])}}
-	if p.to == toMirror {
-		return w, nil
+	p := &place{cfg: cfg, authority: authority, names: &nameserver.Server{Names: nameserver.NewNames(commandAddresses[0], commandAddresses[1])}}
+	if cfg.Mirror {
+		return p, nil
 	}
-	if w.names.Forward, err = nameserver.NewForwarder(resolvConf); err != nil {
+	if p.names.Forward, err = nameserver.NewForwarder(resolvConf); err != nil {
 		return nil, err
 	}
-	w.names.Forward.StripECH = p.tls == tlsOpen
-	w.names.AskedOf = askedOf
-	if p.loopback {
-		w.names.Hosts = map[string][2]netip.Addr{hostName: hostAddresses}
+	p.names.Forward.StripECH = !cfg.Watch
+	p.names.AskedOf = askedOf
+	if cfg.HostLoopback {
+		p.names.Hosts = map[string][2]netip.Addr{hostName: hostAddresses}
 	}
-	return w, nil
+	return p, nil
 }
 
 // askedOf returns the name server that a datagram is for, if it is not ours.
@@ -126,18 +86,20 @@ func askedOf(sender net.Addr) string {
 	return ""
 }
 
-// spec returns what the sandbox is to have so that a command finds this world.
-func (w *world) spec(env []string) sandbox.Spec {
-	t := trust.New(w.authority.Certificate(), env, sandbox.FilesDir)
-	w.untouched = t.Unreadable
+// spec returns what the sandbox is to have so that a command finds itself here.
+func (p *place) spec(env []string) sandbox.Spec {
+	t := trust.New(p.authority.Certificate(), env, sandbox.FilesDir)
+	for _, store := range t.Unreadable {
+		p.cfg.Log.Warn("trust store not read: what uses it will not trust our root", "file", store)
+	}
 	spec := sandbox.Spec{
 		Env:       t.Env,
 		Addresses: commandAddresses,
-		Files:     w.nameFiles(),
+		Files:     p.nameFiles(),
 		// Name services whose sockets reach into other network namespaces.
 		Empty: []string{"/run/nscd", "/var/run/nscd", "/run/systemd/resolve", "/run/avahi-daemon"},
 	}
-	if w.to == toWorld && !reachesIPv6() {
+	if !p.cfg.Mirror && !reachesIPv6() {
 		spec.Addresses = commandAddresses[:1]
 	}
 	for _, f := range t.Files {
@@ -158,9 +120,9 @@ func reachesIPv6() bool {
 
 // nameFiles returns the files by which the resolvers of libc and of Go come to
 // our name server, and to nothing else but /etc/hosts.
-func (w *world) nameFiles() []sandbox.File {
+func (p *place) nameFiles() []sandbox.File {
 	data := []byte("nameserver " + nameServer.String() + "\n")
-	if w.to == toWorld {
+	if !p.cfg.Mirror {
 		old, _ := os.ReadFile(resolvConf) // without it there is nothing to keep
 		data = append(data, withoutServers(old)...)
 	}
@@ -199,34 +161,27 @@ func hostsByDNS(data []byte) []byte {
 }
 
 // config returns the endpoint that answers on the interface of the sandbox.
-func (w *world) config(link sandbox.Link) synscope.Config {
-	w.names.IPv6 = link.IPv6
-	d := config.Default()
-	c := synscope.Config{
-		Name: w.names.Names.Name,
-		Stack: stack.Config{
-			Device: link.Device, Prefixes: everything,
-			HalfOpenTimeout: d.Timeouts.HalfOpen, TimeWait: d.Timeouts.TimeWait,
-		},
-		TLS: tlsbridge.Config{
-			Authority: w.authority, Select: w.choose,
-			HandshakeTimeout: d.Timeouts.Handshake, IdleTimeout: d.Timeouts.Idle,
-		},
+func (p *place) config(link sandbox.Link) Config {
+	p.names.IPv6 = link.IPv6
+	c := Config{
+		Name:  p.names.Names.Name,
+		Stack: stack.Config{Device: link.Device, Prefixes: everything},
+		TLS:   tlsbridge.Config{Authority: p.authority, Select: p.choose, IdleTimeout: idleTimeout},
 	}
-	if w.to == toWorld {
-		c.Name = w.name
+	if !p.cfg.Mirror {
+		c.Name = p.name
 		c.Stack.NoEcho = true
-		c.World = &synscope.World{Ours: isOurs}
-		if w.tls == tlsOpen {
-			c.World.Open = w.opens
-		}
-		if w.loopback {
-			c.World.Loopback = map[netip.Addr]netip.Addr{
-				hostAddresses[0]: netip.AddrFrom4([4]byte{127, 0, 0, 1}), hostAddresses[1]: netip.IPv6Loopback(),
-			}
+		c.World = &World{Ours: isOurs, Loopback: p.hostLoopback(), Roots: p.cfg.Roots}
+		if !p.cfg.Watch {
+			c.World.Open = p.opens
 		}
 	}
 	return c
+}
+
+// opens reports whether TLS with a server of that name is opened.
+func (p *place) opens(serverName string) bool {
+	return p.cfg.WatchName == nil || !p.cfg.WatchName(serverName)
 }
 
 // isOurs reports whether a connection to the world is one to the name server.
@@ -236,38 +191,72 @@ func isOurs(flow event.Flow) bool {
 }
 
 // name returns the name that an address was given for.
-func (w *world) name(a netip.Addr) string {
-	if w.loopback && (a == hostAddresses[0] || a == hostAddresses[1]) {
+func (p *place) name(a netip.Addr) string {
+	if p.cfg.HostLoopback && (a == hostAddresses[0] || a == hostAddresses[1]) {
 		return hostName
 	}
-	return w.names.Forward.Name(a)
+	return p.names.Forward.Name(a)
 }
 
 // choose has the ports of DNS answered by the name server, and all others by the
 // mirror.
-func (w *world) choose(flow event.Flow, _ string) tlsbridge.Endpoint {
+func (p *place) choose(flow event.Flow, _ string) tlsbridge.Endpoint {
 	switch flow.Server.Port() {
 	case portDNS, portDoT:
-		return tlsbridge.Endpoint{Service: dnsService{w.names}}
+		return tlsbridge.Endpoint{Service: dnsService{p.names}}
 	}
 	return tlsbridge.Endpoint{}
 }
 
+// serve answers and forwards datagrams.
+func (p *place) serve(s *Scope) error { return errors.Join(p.serveNames(s), p.forward(s)) }
+
 // serveNames answers DNS over UDP until the scope is closed; wait waits for that.
-func (w *world) serveNames(s *synscope.Scope) error {
+func (p *place) serveNames(s *Scope) error {
 	conn, err := s.ListenUDP(portDNS)
 	if err != nil {
 		return err
 	}
-	w.serving.Add(1) // for ServePacket
-	go func() {
-		defer w.serving.Done()
-		w.names.ServePacket(conn) // ends with the scope
-	}()
+	p.serving.Go(func() { p.names.ServePacket(conn) }) // ends with the scope
 	return nil
 }
 
-func (w *world) wait() { w.serving.Wait() }
+// forward forwards all other datagrams, until endForwarding.
+func (p *place) forward(s *Scope) error {
+	if p.cfg.Mirror || p.cfg.BlockUDP {
+		return nil
+	}
+	var err error
+	if p.datagrams, err = s.ListenUDP(0); err != nil {
+		return err
+	}
+	r := &relay.Relay{Conn: p.datagrams, Observer: s, Name: p.name, To: p.destination}
+	p.forwarding.Go(func() { r.Serve() }) // ends without an error when what it reads is closed
+	return nil
+}
+
+// destination returns where datagrams to an address are forwarded.
+func (p *place) destination(server netip.AddrPort) (netip.AddrPort, error) {
+	return outside.Destination(server, p.hostLoopback())
+}
+
+// endForwarding has the end of all flows be told.
+func (p *place) endForwarding() {
+	if p.datagrams != nil {
+		p.datagrams.Close()
+	}
+	p.forwarding.Wait()
+}
+
+// hostLoopback returns what addresses lead to the loopback of this host.
+func (p *place) hostLoopback() map[netip.Addr]netip.Addr {
+	if !p.cfg.HostLoopback {
+		return nil
+	}
+	return map[netip.Addr]netip.Addr{hostAddresses[0]: netip.AddrFrom4([4]byte{127, 0, 0, 1}), hostAddresses[1]: netip.IPv6Loopback()}
+}
+
+func (p *place) wait() { p.serving.Wait() }
 
 // A dnsService is the name server as a service of tlsbridge.
 type dnsService struct{ *nameserver.Server }
