@@ -14,8 +14,8 @@ export CGO_ENABLED ?= 0
 DEMO_TOOLS = ip:iproute2 curl:curl openssl:openssl
 TEST_TOOLS = $(DEMO_TOOLS) nft:nftables ping:iputils-ping gnutls-cli:gnutls-bin nginx:nginx tcpdump:tcpdump \
              python3:python3 node:nodejs keytool:default-jre-headless javac:default-jdk-headless wget:wget git:git \
-             tshark:tshark dumpcap:wireshark-common \
-             setpriv:util-linux gcc:gcc h2load:nghttp2-client
+             tshark:tshark dumpcap:wireshark-common h2load:nghttp2-client \
+             setpriv:util-linux gcc:gcc
 
 # What the benchmark compares with. It does without those that are missing.
 BENCH_TOOLS = ip:iproute2 openssl:openssl nginx:nginx haproxy:haproxy sslsplit:sslsplit mitmdump:mitmproxy
