@@ -15,8 +15,9 @@ var tools = map[string]string{
 	"curl": "curl", "openssl": "openssl", "gnutls-cli": "gnutls-bin",
 	"python3": "python3", "node": "nodejs", "keytool": "default-jre-headless", "javac": "default-jdk-headless",
 	"gnutls-serv": "gnutls-bin", "nginx": "nginx", "tcpdump": "tcpdump",
-	"wget": "wget", "git": "git", "h2load": "nghttp2-client", "setsid": "util-linux", "bash": "bash",
+	"wget": "wget", "git": "git", "setsid": "util-linux", "bash": "bash",
 	"tshark": "tshark", "dumpcap": "wireshark-common", "editcap": "wireshark-common", "ping": "iputils-ping",
+	"h2load": "nghttp2-client",
 }
 
 // binary is the path of the synscope that is tested, in buildDir, which any user

@@ -23,8 +23,10 @@ type heldSYNs struct {
 }
 
 // settling is how long netstack is left to answer a SYN that it was given. Where
-// thousands are made at once on few cores, it takes seconds.
-const settling = 3 * time.Second
+// thousands of connections are made at once on few cores, it may take more than a
+// second. It is less than two retransmissions take (RFC 6298, section 2), so that
+// one is soon tried again that netstack dropped.
+const settling = 2 * time.Second
 
 // maxGivenSYNs bounds what is remembered of them.
 const maxGivenSYNs = 4096

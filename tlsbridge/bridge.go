@@ -79,7 +79,7 @@ func (b *bridge) serve() {
 // when that has ended.
 func (b *bridge) passDown() chan ending {
 	down := make(chan ending, 1)
-	go func() { down <- pass(b.near, b.far) }() // ends with the far span, or paused
+	b.server.workers.do(func() { down <- pass(b.near, b.far) }) // ends with the far span, or paused
 	return down
 }
 

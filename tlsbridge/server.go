@@ -25,7 +25,7 @@ type Server struct {
 	// running counts the connections, those of ServeConn included. It is
 	// entered under mu while not closing.
 	running sync.WaitGroup
-	workers workers // for the connections that Serve takes
+	workers workers // for the connections that Serve takes, and the way back of bridges
 }
 
 // New returns a server with the given configuration.

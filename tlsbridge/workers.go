@@ -2,11 +2,12 @@ package tlsbridge
 
 import "sync"
 
-// maxIdleWorkers bounds the goroutines that wait for a connection.
+// maxIdleWorkers bounds the goroutines that wait for something to do.
 const maxIdleWorkers = 256
 
-// workers are goroutines that serve one connection after the other. A handshake
-// needs a deep stack, and to grow a new goroutine's costs more than to keep one.
+// workers are goroutines that serve one connection after the other. A handshake,
+// or what is passed on, needs a deep stack, and to grow a new goroutine's costs
+// more than to keep one.
 type workers struct {
 	mu     sync.Mutex
 	idle   []chan func() // of those that wait, the last to have worked last

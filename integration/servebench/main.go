@@ -3,16 +3,16 @@
 // tracing off, on, and with a capture, and, for handshakes, against nginx,
 // haproxy and openssl s_server where they are installed. Bridges, synscope run
 // and where they are installed sslsplit and mitmdump, are measured between that
-// client and the kernel's server, each handshake being made twice, beside the
-// client and the server alone.
+// client and the kernel's server, each handshake being made twice, and compared
+// with the two alone.
 //
 // Each is measured in network namespaces of its own, which are removed at the
 // end; place.go shows them. The contestants of a measure are measured in turns,
 // round by round, so that what else the machine does meets all of them. A number
 // is the median of the rounds, a ratio that of the medians, and its spread the
 // least and the greatest ratio in a round. CPU time is that of the client, the
-// server and the bridge together, from their CPU clocks. On a busy machine it says more
-// than the rates; kernel threads are not in it.
+// server and the bridge together, from their CPU clocks. On a busy machine it
+// says more than the rates; kernel threads are not in it.
 //
 // It needs root, and Linux.
 package main
