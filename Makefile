@@ -41,12 +41,11 @@ check:
 	$(GO) tool staticcheck ./...
 	@sh .ci/govulncheck
 
-# Without the profile of default.pgo: all there is would be compiled once more.
 unit:
-	$(GO) test -pgo=off $$($(GO) list ./... | grep -v /integration)
+	$(GO) test $$($(GO) list ./... | grep -v /integration)
 
 race:
-	CGO_ENABLED=1 $(GO) test -race -pgo=off $$($(GO) list ./... | grep -v /integration)
+	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v /integration)
 
 integration:
 	$(GO) test -count=1 -timeout 30m ./integration

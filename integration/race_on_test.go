@@ -3,4 +3,4 @@
 package integration
 
 // raceFlags builds the binary as the tests are built.
-var raceFlags = []string{"-race", "-pgo=off"}
+var raceFlags = []string{"-race"}
