@@ -53,6 +53,7 @@ func build() error {
 	for _, command := range [][]string{
 		append(append([]string{"go", "build", "-o", binary}, raceFlags...), "synscope/cmd/synscope"),
 		{"go", "build", "-o", filepath.Join(buildDir, "goclient"), "./testdata/goclient"},
+		{"go", "build", "-o", filepath.Join(buildDir, "quicclient"), "./testdata/quicclient"},
 		{"javac", "-d", filepath.Join(buildDir, "java"), "testdata/java/Fetch.java"},
 	} {
 		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
