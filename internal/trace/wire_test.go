@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,6 +186,8 @@ type wire struct {
 	seq      [3]uint32 // by side, the next number
 	now      time.Time
 	frame    uint64
+
+	forgotten *atomic.Int32 // connections that were, in a test of housekeeping
 }
 
 var testFlow = event.Flow{
