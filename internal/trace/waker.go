@@ -4,7 +4,7 @@ import "time"
 
 // gather is how long what was queued waits for more. To wake a goroutine for
 // each of the forty things of a handshake costs more than to do them.
-const gather = 2 * time.Millisecond
+const gather = 5 * time.Millisecond
 
 // A waker wakes one goroutine when there is something to do for it, and lets a
 // little of it come together first.
