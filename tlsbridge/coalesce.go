@@ -21,6 +21,8 @@ func (s *Session) Write(b []byte) (int, error) {
 
 // A holder collects what is written while it is held.
 type holder struct {
+	holding sync.Mutex // from hold to flush
+
 	mu   sync.Mutex // also orders the writes to what is below
 	held *[]byte    // nil: not held
 }
@@ -30,9 +32,9 @@ const holdSize = largeBuffer + 4<<10
 
 var holdBuffers = sync.Pool{New: func() any { b := make([]byte, 0, holdSize); return &b }}
 
-// hold begins to collect. It is called by one goroutine, which calls flush after
-// it.
+// hold begins to collect, once what another goroutine collects is flushed.
 func (h *holder) hold() {
+	h.holding.Lock()
 	h.mu.Lock()
 	h.held = holdBuffers.Get().(*[]byte)
 	h.mu.Unlock()
@@ -59,6 +61,7 @@ func (h *holder) write(b []byte, w func([]byte) (int, error)) (int, error) {
 
 // flush passes on what was collected, and ends the collecting.
 func (h *holder) flush(w func([]byte) (int, error)) error {
+	defer h.holding.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	err := h.passOn(w)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 )
 
@@ -91,5 +92,40 @@ func TestCoalescedError(t *testing.T) {
 	w.err = errors.New("gone")
 	if n, err := s.Write(make([]byte, largeBuffer)); n != 0 || !errors.Is(err, w.err) {
 		t.Errorf("Write: %d, %v", n, err)
+	}
+}
+
+// Several goroutines may write, as to any net.Conn: nothing is lost.
+func TestCoalescedWriters(t *testing.T) {
+	s, _, client := coalescing(t)
+	const writers, writes = 4, 100
+	var writing sync.WaitGroup
+	for i := range writers {
+		writing.Go(func() {
+			b := bytes.Repeat([]byte{byte('a' + i)}, maxPlaintext*(1+i))
+			for range writes {
+				if n, err := s.Write(b); n != len(b) || err != nil {
+					t.Errorf("Write: %d, %v", n, err)
+				}
+			}
+		})
+	}
+	var got [writers]int
+	b := make([]byte, maxPlaintext)
+	for sum := maxPlaintext * writes * writers * (writers + 1) / 2; sum > 0; {
+		n, err := client.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range b[:n] {
+			got[c-'a']++
+		}
+		sum -= n
+	}
+	writing.Wait()
+	for i, n := range got {
+		if want := maxPlaintext * (1 + i) * writes; n != want {
+			t.Errorf("of writer %d came %d bytes, want %d", i, n, want)
+		}
 	}
 }
