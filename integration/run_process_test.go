@@ -126,9 +126,7 @@ func TestRunIsKilled(t *testing.T) {
 				t.Errorf("%s has something left, %v:\n%s", file, err, text)
 			}
 		}
-		if pids := inNamespace(t, net); pids != nil {
-			t.Errorf("processes %v are left in its network namespace", pids)
-		}
+		eventually(t, "the end of all in its network namespace", func() bool { return inNamespace(t, net) == nil })
 		if names, err := os.ReadDir(b.dir); err != nil || len(names) != 1 { // the process id
 			t.Errorf("%v are left in its directory, %v", names, err)
 		}
