@@ -19,9 +19,9 @@ import (
 // All that TLS sends leaves through Write, and all it receives enters through
 // Read.
 //
-// To set a deadline of raw costs as much as to read a little, and most are moved
-// before they come. So one timer watches over both directions, and raw is given
-// a deadline only when its time has come.
+// Most deadlines are moved before they come, and netstack makes a timer for each.
+// So one timer watches over both directions, and raw is given a deadline only to
+// end what is in progress, when it is time.
 type transport struct {
 	raw net.Conn
 
