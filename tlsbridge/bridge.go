@@ -160,7 +160,7 @@ func (b *bridge) open() bool {
 // opened.
 func (b *bridge) passUntouched(err error) bool {
 	t := b.transport
-	if t.cut {
+	if t.more {
 		b.watch.failed(stepClose, fmt.Sprintf("the ClientHello is longer than %d bytes", maxHello))
 		b.near.abort("too long a ClientHello")
 		return false

@@ -34,8 +34,8 @@ func (c *conn) close(conn *tls.Conn) {
 	}
 	c.transport.Close()
 	half, ok := raw.(halfCloser)
-	if !ok || half.CloseWrite() != nil {
-		return // it cannot half-close, or is gone already
+	if !ok || half.CloseWrite() != nil || c.transport.finned.Load() {
+		return // it cannot half-close, is gone already, or the client was first
 	}
 	if why := drain(raw, c.config.DrainTimeout); why != "" {
 		c.watch.failed(stepClose, why)
@@ -47,6 +47,7 @@ func drain(raw net.Conn, timeout time.Duration) string {
 	if raw.SetReadDeadline(time.Now().Add(timeout)) != nil {
 		return ""
 	}
+	defer raw.SetReadDeadline(time.Time{}) // netstack keeps the timer
 	n, err := io.Copy(io.Discard, io.LimitReader(raw, maxDrain))
 	switch {
 	case timedOut(err):

@@ -56,6 +56,8 @@ type Config struct {
 	// DrainTimeout is how long a connection that we close waits for the
 	// client to close its side. Zero is DefaultDrainTimeout.
 	DrainTimeout time.Duration
+
+	tickets *tls.Config // has TicketKeys, which crypto/tls hashes, and nothing else
 }
 
 // An Endpoint is what answers a connection.
@@ -206,6 +208,8 @@ func (c Config) complete(old *Config) (*Config, error) {
 	if len(c.TicketKeys) == 0 {
 		c.TicketKeys = [][32]byte{newTicketKey()}
 	}
+	c.tickets = new(tls.Config)
+	c.tickets.SetSessionTicketKeys(c.TicketKeys)
 	return &c, nil
 }
 

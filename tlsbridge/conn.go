@@ -143,9 +143,9 @@ func (c *conn) isDraining() bool {
 // ended reports whether err says no more than that the connection is over,
 // which the wire says better.
 func ended(err error) bool {
-	var op *net.OpError
+	_, op := errors.AsType[*net.OpError](err)
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
-		errors.Is(err, net.ErrClosed) || timedOut(err) || errors.As(err, &op)
+		errors.Is(err, net.ErrClosed) || timedOut(err) || op
 }
 
 // drain asks the connection to end: at once if it waits for the client, after

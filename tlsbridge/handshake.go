@@ -39,7 +39,7 @@ func (c *conn) handshake() (*tls.Conn, Endpoint, error) {
 		if accepts := h.accepts(err); accepts != "" {
 			detail = "accepts " + accepts
 		}
-	} else {
+	} else if c.watch.to != nil {
 		detail = describe(conn.ConnectionState())
 	}
 	c.watch.timed(stepHandshake, detail, start, err)
@@ -96,25 +96,23 @@ func (h *handshake) chooseName() {
 // newConfig translates the endpoint's TLSConfig.
 func (h *handshake) newConfig() *tls.Config {
 	t, watch := h.endpoint.TLS, h.conn.watch
-	c := &tls.Config{
-		GetCertificate:         h.certificate,
-		CipherSuites:           t.CipherSuites,
-		CurvePreferences:       t.Curves,
-		ClientAuth:             t.ClientAuth,
-		ClientCAs:              t.ClientCAs,
-		NextProtos:             t.ALPN,
-		SessionTicketsDisabled: !t.SessionTickets,
-		VerifyConnection:       h.verified,
-		UnwrapSession:          h.unwrap,
-	}
+	c := h.conn.config.tickets.Clone()
+	c.GetCertificate = h.certificate
+	c.CipherSuites = t.CipherSuites
+	c.CurvePreferences = t.Curves
+	c.ClientAuth = t.ClientAuth
+	c.ClientCAs = t.ClientCAs
+	c.NextProtos = t.ALPN
+	c.SessionTicketsDisabled = !t.SessionTickets
 	c.MinVersion, c.MaxVersion = t.versions()
 	if s, ok := h.endpoint.Service.(interface{ ALPN() []string }); ok && t.ALPN == nil {
 		c.NextProtos = s.ALPN()
 	}
-	if watch.to != nil {
+	if watch.to != nil { // these three only tell
+		c.VerifyConnection = h.verified
+		c.UnwrapSession = h.unwrap
 		c.KeyLogWriter = keyLog(func(label string, random, secret []byte) { watch.secret(label, random, secret, false) })
 	}
-	c.SetSessionTicketKeys(h.conn.config.TicketKeys)
 	return c
 }
 
@@ -136,6 +134,9 @@ func (h *handshake) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 		if supported {
 			break
 		}
+	}
+	if h.conn.watch.to == nil {
+		return chosen, nil
 	}
 	cert := *chosen
 	cert.PrivateKey = timed(cert.PrivateKey, h.conn.watch)
@@ -163,8 +164,9 @@ func (h *handshake) certificates() func(yield func(*tls.Certificate, error) bool
 	}
 }
 
-// verified is the VerifyConnection of the connection. crypto/tls calls it when
-// it has nothing to object to the client's certificate, resumed or not.
+// verified is the VerifyConnection of the connection, if somebody watches.
+// crypto/tls calls it when it has nothing to object to the client's certificate,
+// resumed or not.
 func (h *handshake) verified(cs tls.ConnectionState) error {
 	h.tellTicket(cs.DidResume)
 	if h.endpoint.TLS.ClientAuth == tls.NoClientCert {

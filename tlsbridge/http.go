@@ -75,7 +75,7 @@ func (x *exchange) enter() bool {
 func (x *exchange) wait() {
 	<-x.over
 	if x.hijacked {
-		<-x.session.transport.over
+		<-x.session.transport.ended
 	}
 	x.mu.Lock()
 	x.ended = true

@@ -134,6 +134,9 @@ func (s *Server) run(ctx context.Context, c *conn) {
 // afterDone calls f on a goroutine of its own when ctx is done. The function
 // that it returns calls that off, or waits for f if it is too late.
 func afterDone(ctx context.Context, f func()) (callOff func()) {
+	if ctx.Done() == nil { // it never is
+		return func() {}
+	}
 	finished := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(finished)

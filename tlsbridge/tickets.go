@@ -132,7 +132,8 @@ type offer struct {
 	reason string // why it is refused, if it is
 }
 
-// unwrap is the handshake's tls.Config.UnwrapSession. In TLS 1.3 it is called
+// unwrap is the handshake's tls.Config.UnwrapSession, if somebody watches: it
+// decides as crypto/tls does without. In TLS 1.3 it is called
 // for each identity until one is accepted; the last one is told.
 func (h *handshake) unwrap(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
 	if len(ticket) == 0 {

@@ -85,6 +85,30 @@ func TestResumption(t *testing.T) {
 }
 
 // The random that goes with a candidate is the one on the wire.
+// Where nobody watches, crypto/tls alone decides, and decides the same.
+func TestResumptionUnobserved(t *testing.T) {
+	for _, v := range versions {
+		t.Run(tls.VersionName(v), func(t *testing.T) {
+			r := newResumption(t, v)
+			r.visit()
+			for _, test := range []struct {
+				keys [][32]byte // nil: those it has
+				want bool
+			}{{nil, true}, {[][32]byte{newTicketKey()}, false}, {nil, true}} {
+				if err := r.Reconfigure(Config{TicketKeys: test.keys, Select: r.config.Load().Select}); err != nil {
+					t.Fatal(err)
+				}
+				if got := r.visit().DidResume; got != test.want {
+					t.Errorf("new keys %v: resumed %v, want %v", test.keys != nil, got, test.want)
+				}
+			}
+			if n := len(r.seen.steps); n != 0 {
+				t.Errorf("%d steps are told to who does not watch any more", n)
+			}
+		})
+	}
+}
+
 func TestCandidateHasTheRandomOfItsHello(t *testing.T) {
 	r := newResumption(t, tls.VersionTLS12)
 	r.visit()

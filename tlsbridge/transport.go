@@ -3,6 +3,7 @@ package tlsbridge
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -17,6 +18,10 @@ import (
 //
 // All that TLS sends leaves through Write, and all it receives enters through
 // Read.
+//
+// Most deadlines are moved before they come, and netstack makes a timer for each.
+// So one timer watches over both directions, and raw is given a deadline only to
+// end what is in progress, when it is time.
 type transport struct {
 	raw net.Conn
 
@@ -25,7 +30,7 @@ type transport struct {
 	unread  []byte // those of them not yet given to Read
 	keeping bool   // Read adds to head
 	keepMax int    // how much of it
-	cut     bool   // there was more
+	more    bool   // there was more
 
 	muted bool // what is written goes nowhere; owned by the goroutine that writes
 
@@ -33,14 +38,19 @@ type transport struct {
 	moved atomic.Int64 // when a byte last moved; nanoseconds since epoch
 	fresh atomic.Bool  // the service waits for the first words of the client
 
+	finned atomic.Bool // the client's FIN was read
+
 	mu      sync.Mutex // guards the fields below, and the deadlines of raw
 	idle    time.Duration
 	user    [2]time.Time // deadlines set from above, by direction
 	stopped bool         // reads are over: the server shuts down
 	idled   bool         // a read or write ended because nothing moved
 	done    bool         // the service is done
+	cut     [2]bool      // raw has a deadline in the past, by direction
+	alarm   *time.Timer  // calls ring; nil: it was not needed yet
+	rings   time.Time    // when alarm does so; zero: it does not
 
-	over chan struct{} // closed when done
+	ended chan struct{} // closed when done
 }
 
 type direction int
@@ -71,7 +81,7 @@ const (
 )
 
 func newTransport(raw net.Conn) *transport {
-	t := &transport{raw: raw, keepMax: maxHead, over: make(chan struct{})}
+	t := &transport{raw: raw, keepMax: maxHead, ended: make(chan struct{})}
 	t.touch()
 	return t
 }
@@ -127,6 +137,9 @@ func (t *transport) Read(b []byte) (int, error) {
 				t.keep(b[:n])
 			}
 		}
+		if err == io.EOF {
+			t.finned.Store(true)
+		}
 		if n > 0 || !timedOut(err) {
 			return n, err
 		}
@@ -140,7 +153,7 @@ func (t *transport) Read(b []byte) (int, error) {
 func (t *transport) keep(b []byte) {
 	n := min(t.keepMax-len(t.head), len(b))
 	t.head = append(t.head, b[:n]...)
-	t.cut = t.cut || n < len(b)
+	t.more = t.more || n < len(b)
 }
 
 // replay has head be read again, and kept with what is read after it, up to max
@@ -190,47 +203,86 @@ func (t *transport) send(b []byte) (int, error) {
 }
 
 func timedOut(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Timeout()
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }
 
 // goOn decides what a deadline of raw that fired meant: it returns the error to
-// end with, or sets the next deadline and returns nil. Deadlines are not moved
-// with every byte, so one may fire though bytes have moved since.
+// end with, or nil to go on. Bytes may have moved since, or a deadline been moved.
 func (t *transport) goOn(d direction) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := t.over(d); err != nil {
+		t.idled = t.idled || err == errIdle
+		return err
+	}
+	return t.apply(d)
+}
+
+// over returns why a direction is over now, or nil. t.mu is held.
+func (t *transport) over(d direction) error {
+	now := time.Now()
 	switch {
 	case t.done:
 		return net.ErrClosed
 	case t.stopped && d == reading:
 		return errStopped
-	case !t.user[d].IsZero() && !time.Now().Before(t.user[d]):
+	case !t.user[d].IsZero() && !now.Before(t.user[d]):
 		return os.ErrDeadlineExceeded
-	case t.idle > 0 && time.Since(t.idleSince()) >= t.idle:
-		t.idled = true
+	case t.idle > 0 && now.Sub(t.idleSince()) >= t.idle:
 		return errIdle
 	}
-	return t.apply(d)
+	return nil
 }
 
 func (t *transport) idleSince() time.Time { return epoch.Add(time.Duration(t.moved.Load())) }
 
-// apply sets the deadline of raw. t.mu is held.
+// apply ends the read or write in progress, and the next, if the direction is over,
+// and else sees to it that it is looked at again when it may be. t.mu is held.
 func (t *transport) apply(d direction) error {
-	deadline := t.user[d]
-	if t.idle > 0 {
-		if end := t.idleSince().Add(t.idle); deadline.IsZero() || end.Before(deadline) {
-			deadline = end
+	cut := t.over(d) != nil
+	if !cut {
+		t.ringBy(t.user[d])
+		if t.idle > 0 {
+			t.ringBy(t.idleSince().Add(t.idle))
 		}
 	}
-	if t.done || t.stopped && d == reading {
+	if cut == t.cut[d] {
+		return nil
+	}
+	t.cut[d] = cut
+	var deadline time.Time
+	if cut {
 		deadline = past
 	}
 	if d == reading {
 		return t.raw.SetReadDeadline(deadline)
 	}
 	return t.raw.SetWriteDeadline(deadline)
+}
+
+// ringBy has the alarm ring at some time at the latest. t.mu is held.
+func (t *transport) ringBy(at time.Time) {
+	if at.IsZero() || !t.rings.IsZero() && !at.Before(t.rings) {
+		return
+	}
+	t.rings = at
+	if t.alarm == nil {
+		t.alarm = time.AfterFunc(time.Until(at), t.ring)
+	} else {
+		t.alarm.Reset(time.Until(at))
+	}
+}
+
+// ring looks whether a direction is over.
+func (t *transport) ring() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rings = time.Time{}
+	if !t.done { // else the deadlines of raw are those of the drain
+		t.apply(reading)
+		t.apply(writing)
+	}
 }
 
 func (t *transport) setDeadline(d direction, deadline time.Time) error {
@@ -265,9 +317,13 @@ func (t *transport) stopReading() {
 func (t *transport) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.done {
-		t.done = true
-		close(t.over)
+	if t.done {
+		return nil
+	}
+	t.done = true
+	close(t.ended)
+	if t.alarm != nil {
+		t.alarm.Stop()
 	}
 	return errors.Join(t.apply(reading), t.apply(writing))
 }
