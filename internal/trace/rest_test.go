@@ -21,6 +21,13 @@ type keeper struct {
 
 func (k *keeper) Packed(_ uint64, p *pack.Packed) { k.packed = append(k.packed, p.Events()...) }
 
+// sizes returns how many are packed, how many events are not, and their memory.
+func (h *history) sizes() (packed, events, bytes int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.packed), len(h.events), h.size
+}
+
 // What is kept of a connection is packed when it rests, and told as before; so is
 // what follows.
 func TestRest(t *testing.T) {
@@ -29,7 +36,7 @@ func TestRest(t *testing.T) {
 			s := record(t, version)
 			housekept(t, func(t *testing.T, w *wire, events *recorder) {
 				k := &keeper{recorder: events}
-				w.cfg.Sinks = []Sink{k}
+				w.cfg.Sinks = []Sink{k} // before anything is observed
 				w.connect()
 				w.TLSStart(w.flow)
 				s.tellKeys(t, w)
@@ -39,13 +46,14 @@ func TestRest(t *testing.T) {
 				}
 				sleep(0)
 				h := w.histories.find(w.flow)
-				if len(h.packed) > 0 {
+				if packed, _, _ := h.sizes(); packed > 0 {
 					t.Fatal("packed before it rests")
 				}
 				for round := range 3 {
 					sleep(restAfter)
-					if len(h.packed) != round+1 || len(h.events) > 0 || h.size >= h.n*usualSize/2 || w.awake.Len() > 0 {
-						t.Errorf("round %d: %d are packed, %d events are not, %d bytes for %d", round, len(h.packed), len(h.events), h.size, h.n)
+					n := len(events.of(1))
+					if packed, rest, bytes := h.sizes(); packed != round+1 || rest > 0 || bytes >= n*usualSize/2 {
+						t.Errorf("round %d: %d are packed, %d events are not, %d bytes for %d", round, packed, rest, bytes, n)
 					}
 					same(t, "kept", events.of(1), w.Events(w.flow))
 					same(t, "packed for the sink", events.of(1), k.packed)
@@ -88,8 +96,8 @@ func TestLittleIsNotPacked(t *testing.T) {
 	housekept(t, func(t *testing.T, w *wire, events *recorder) {
 		w.connect()
 		sleep(time.Second)
-		if h := w.histories.find(w.flow); len(h.packed) > 0 || len(h.events) != len(events.of(1)) {
-			t.Errorf("%d packed, %d events", len(h.packed), len(h.events))
+		if packed, rest, _ := w.histories.find(w.flow).sizes(); packed > 0 || rest != len(events.of(1)) {
+			t.Errorf("%d packed, %d events", packed, rest)
 		}
 	})
 }
@@ -110,8 +118,11 @@ func TestManyRest(t *testing.T) {
 		}
 		sleep(restAfter)
 		packed := 0
+		w.histories.mu.Lock()
+		defer w.histories.mu.Unlock()
 		for _, h := range w.histories.byFlow {
-			packed += len(h.packed)
+			n, _, _ := h.sizes()
+			packed += n
 		}
 		if packed != conns {
 			t.Errorf("%d of %d are packed", packed, conns)
