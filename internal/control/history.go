@@ -139,13 +139,13 @@ func (h *history) drop() {
 	h.status.DroppedConnections++
 }
 
-// pack has events packed take the place of those that they are, if the record has
-// them all.
+// pack has events packed take the place of the same events, if the record has them
+// all and there is no hole in either.
 func (h *history) pack(conn uint64, p *pack.Packed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, n := h.records[conn], p.Len()
-	if r == nil || len(r.first) < n || r.first[0].N != p.First() || r.first[n-1].N != p.First()+uint64(n)-1 {
+	if r == nil || len(r.first) < n || r.first[0].N != p.First() || r.first[n-1].N != p.Last() || p.Last()-p.First()+1 != uint64(n) {
 		return
 	}
 	before := r.bytes

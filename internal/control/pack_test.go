@@ -60,6 +60,24 @@ func TestHistoryPacks(t *testing.T) {
 	}
 }
 
+// The tracer's history may have holes where this one has none.
+func TestHistoryPacksNoHole(t *testing.T) {
+	holed, h := newHistory(Limits{Ended: 2, Bytes: roomy}), newHistory(Limits{Ended: 2, Bytes: roomy})
+	f := newFeed(holed)
+	f.open(1)
+	f.skip(1)
+	f.segments(1, 8)
+	f = newFeed(h)
+	f.open(1)
+	f.segments(1, 9)
+	past, _ := holed.connection(1)
+	h.pack(1, new(pack.Packer).Pack(past.events))
+	h.mustHave(t, 1, "1: 1-10")
+	if r := h.records[1]; len(r.packed) > 0 {
+		t.Error("events that are not the same were packed")
+	}
+}
+
 // What the history has not got, or not yet, is not packed in it.
 func TestHistoryPacksOnlyWhatItHas(t *testing.T) {
 	whole := newHistory(Limits{Ended: 2, Bytes: roomy})

@@ -23,17 +23,20 @@ const (
 	maxScratch = 1 << 20
 )
 
-// A Packed is events of one connection, one after the other without a hole. It does
-// not change, and may be used by any goroutine.
+// A Packed is events of one connection, in the order of their ordinals. It does not
+// change, and may be used by any goroutine.
 type Packed struct {
-	first      uint64 // ordinal of the first event
-	n          int    // events
-	text       []byte // compressed; a line of JSON an event
-	dictionary []byte // shared; not changed
+	first, last uint64 // ordinals
+	n           int    // events
+	text        []byte // compressed; a line of JSON an event
+	dictionary  []byte // shared; not changed
 }
 
 // First returns the ordinal of the first event.
 func (p *Packed) First() uint64 { return p.first }
+
+// Last returns the ordinal of the last event.
+func (p *Packed) Last() uint64 { return p.last }
 
 // Len returns the number of the events.
 func (p *Packed) Len() int { return p.n }
@@ -65,8 +68,7 @@ type Packer struct {
 	text       bytes.Buffer
 }
 
-// Pack packs events of one connection, at least one, that follow one another. It
-// returns nil if they would not be the same when unpacked: JSON has no way to tell
+// Pack packs events of one connection, at least one. It returns nil if they would not be the same when unpacked: JSON has no way to tell
 // text that is no UTF-8, which only a peer that tries makes.
 func (p *Packer) Pack(es []*event.Event) *Packed {
 	if cap(p.json) > maxScratch {
@@ -86,7 +88,7 @@ func (p *Packer) Pack(es []*event.Event) *Packed {
 	p.w.Reset(&p.text)
 	p.w.Write(p.json) // a buffer takes all
 	p.w.Close()
-	packed := &Packed{first: es[0].N, n: len(es), text: bytes.Clone(p.text.Bytes()), dictionary: p.dictionary}
+	packed := &Packed{first: es[0].N, last: es[len(es)-1].N, n: len(es), text: bytes.Clone(p.text.Bytes()), dictionary: p.dictionary}
 	if len(packed.text)*fitting > len(p.json) && p.made < maxDictionaries {
 		p.learn(p.json)
 	}

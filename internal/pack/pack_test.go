@@ -63,8 +63,9 @@ func TestRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(x.want, x.packed.Events(), cmpopts.EquateComparable(netip.AddrPort{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
-		if x.packed.First() != x.want[0].N || x.packed.Len() != len(x.want) {
-			t.Errorf("%d events from %d, want %d from %d", x.packed.Len(), x.packed.First(), len(x.want), x.want[0].N)
+		first, last := x.want[0].N, x.want[len(x.want)-1].N
+		if p := x.packed; p.First() != first || p.Last() != last || p.Len() != len(x.want) {
+			t.Errorf("%d events, %d to %d, want %d, %d to %d", p.Len(), p.First(), p.Last(), len(x.want), first, last)
 		}
 	}
 	if p.made > maxDictionaries || len(p.dictionary) > maxDictionary {
