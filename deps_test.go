@@ -54,8 +54,12 @@ var rules = map[string]rule{
 		imports: []string{"event", "tlsbridge/tlswire"},
 		why:     "it serves any net.Listener, and does not know who observes it",
 	},
+	"internal/pack": {
+		imports: []string{"event"},
+		why:     "it makes events small, and does not know who keeps them",
+	},
 	"internal/trace": {
-		imports: []string{"event", "stack/tcptrack", "tlsbridge/tlswire"},
+		imports: []string{"event", "internal/pack", "stack/tcptrack", "tlsbridge/tlswire"},
 		why:     "it makes events of observations, be they of a running stack or of a recording",
 	},
 	"internal/explain": {
@@ -115,7 +119,7 @@ var rules = map[string]rule{
 		why:     "it reads packets and secrets out of files, and does not know what is made of them",
 	},
 	"internal/control": {
-		imports: []string{"event", "internal/jsonlines", "internal/trace"},
+		imports: []string{"event", "internal/jsonlines", "internal/pack", "internal/trace"},
 		why:     "it keeps and serves events, and does not know what makes them or who shows them",
 	},
 	"internal/config": {

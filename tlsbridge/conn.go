@@ -2,6 +2,7 @@ package tlsbridge
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,7 @@ import (
 )
 
 // A conn is one connection, from its first byte to its close. All of it runs on
-// the goroutine that called serve, except for drain and abort.
+// the goroutine of Server.run, except for drain and abort.
 type conn struct {
 	server    *Server
 	config    *Config // as it was when the connection came
@@ -54,11 +55,23 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
 
-// serve answers the connection and closes it.
-func (c *conn) serve(ctx context.Context) {
+// A talk is what a connection has come to when its service is to be run. It is run
+// by Server.run, not from below: most connections wait there, and what led to the
+// service would keep their stacks from being made smaller.
+type talk struct {
+	service Service
+	session *Session
+	tls     *tls.Conn // nil: plain text
+	ctx     context.Context
+	cancel  context.CancelFunc
+}
+
+// open brings the connection to where its service is to be run, for end to be
+// called after it. It returns nil, and has closed the connection, where none is.
+func (c *conn) open(ctx context.Context) *talk {
 	if c.to != nil {
 		c.serveBridge()
-		return
+		return nil
 	}
 	c.transport.SetDeadline(time.Now().Add(c.config.HandshakeTimeout))
 	first, err := c.transport.first()
@@ -70,11 +83,11 @@ func (c *conn) serve(ctx context.Context) {
 	switch {
 	case err != nil:
 		c.silent(err)
+		return nil
 	case first == recordHandshake:
-		c.serveTLS(ctx)
-	default:
-		c.servePlain(ctx)
+		return c.openTLS(ctx)
 	}
+	return c.openPlain(ctx)
 }
 
 // silent ends a connection that sent nothing.
@@ -85,41 +98,47 @@ func (c *conn) silent(err error) {
 	c.close(nil)
 }
 
-func (c *conn) servePlain(ctx context.Context) {
+func (c *conn) openPlain(ctx context.Context) *talk {
 	c.watch.ok(stepPlain, describePlain(c.transport.head))
 	endpoint := c.config.endpoint(c.watch.flow, "")
-	c.runService(ctx, endpoint.Service, &Session{Conn: c.transport})
-	c.close(nil)
+	return c.begin(ctx, &talk{service: endpoint.Service, session: &Session{Conn: c.transport}})
 }
 
-func (c *conn) serveTLS(ctx context.Context) {
+func (c *conn) openTLS(ctx context.Context) *talk {
 	conn, endpoint, err := c.handshake()
 	if err != nil {
 		c.close(nil) // crypto/tls has sent its alert: see that it arrives
-		return
+		return nil
 	}
 	state := conn.ConnectionState()
-	c.runService(ctx, endpoint.Service, &Session{Conn: conn, TLS: &state})
-	c.close(conn)
+	return c.begin(ctx, &talk{service: endpoint.Service, session: &Session{Conn: conn, TLS: &state}, tls: conn})
 }
 
-// runService runs the service until the client or the service is done.
-func (c *conn) runService(ctx context.Context, service Service, s *Session) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// begin begins the service, unless the server shuts down.
+func (c *conn) begin(ctx context.Context, t *talk) *talk {
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	s := t.session
 	s.Flow, s.Story = c.watch.flow, c.config.Story
 	s.transport, s.http = c.transport, c.server.http
 	c.transport.begin(c.config.IdleTimeout)
-	_, graceful := service.(httpService)
-	if !c.setService(cancel, graceful) {
-		return
+	_, graceful := t.service.(httpService)
+	if !c.setService(t.cancel, graceful) {
+		t.cancel()
+		c.close(t.tls)
+		return nil
 	}
-	err := service.Serve(ctx, s)
+	return t
+}
+
+// end closes the connection after its service, which returned err.
+func (c *conn) end(t *talk, err error) {
 	if why := c.transport.why(); why != "" {
 		c.watch.failed(stepClose, why)
 	} else if err != nil && !ended(err) {
 		c.watch.failed(stepClose, err.Error())
 	}
+	t.cancel()
+	c.close(t.tls)
 }
 
 // setService notes what drain has to end. It returns false if the server shuts

@@ -128,7 +128,9 @@ func (s *Server) run(ctx context.Context, c *conn) {
 		delete(s.conns, c)
 	}()
 	defer afterDone(ctx, c.abort)()
-	c.serve(ctx)
+	if t := c.open(ctx); t != nil {
+		c.end(t, t.service.Serve(t.ctx, t.session))
+	}
 }
 
 // afterDone calls f on a goroutine of its own when ctx is done. The function

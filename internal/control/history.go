@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"synscope/event"
+	"synscope/internal/pack"
 )
 
 // Limits bound what a history keeps.
@@ -45,7 +46,9 @@ func newHistory(l Limits) *history {
 type record struct {
 	summary event.Summary
 	n       uint64 // ordinal of the newest event
-	first   []*event.Event
+	packed  []*pack.Packed
+	nPacked int            // events in packed
+	first   []*event.Event // those after them
 	last    []*event.Event // a ring once it is full
 	next    int            // where the oldest of last is
 	bytes   int
@@ -104,7 +107,7 @@ func (h *history) keep(e *event.Event) {
 func (r *record) add(e *event.Event) (dropped bool) {
 	r.bytes += sizeOf(e)
 	switch {
-	case len(r.first) < keptOf:
+	case r.nPacked+len(r.first) < keptOf:
 		r.first = append(r.first, e)
 	case len(r.last) < keptOf:
 		r.last = append(r.last, e)
@@ -129,41 +132,73 @@ func (h *history) drop() {
 		h.ended.Remove(r.inEnded)
 	}
 	delete(h.records, r.summary.Conn)
-	n := len(r.first) + len(r.last)
+	n := r.nPacked + len(r.first) + len(r.last)
 	h.status.Events -= n
 	h.status.Bytes -= r.bytes
 	h.status.DroppedEvents += uint64(n)
 	h.status.DroppedConnections++
 }
 
-// events returns what is kept, with a trace.gap wherever something is missing.
-func (r *record) events() []*event.Event {
-	es := make([]*event.Event, 0, len(r.first)+len(r.last)+1)
+// pack has events packed take the place of the same events, if the record has them
+// all and there is no hole in either.
+func (h *history) pack(conn uint64, p *pack.Packed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, n := h.records[conn], p.Len()
+	if r == nil || len(r.first) < n || r.first[0].N != p.First() || r.first[n-1].N != p.Last() || p.Last()-p.First()+1 != uint64(n) {
+		return
+	}
+	before := r.bytes
+	for _, e := range r.first[:n] {
+		r.bytes -= sizeOf(e)
+	}
+	r.bytes += p.Size()
+	h.status.Bytes += r.bytes - before
+	r.packed, r.nPacked = append(r.packed, p), r.nPacked+n
+	r.first = append([]*event.Event(nil), r.first[n:]...)
+}
+
+// A past is what was kept of a connection at some time.
+type past struct {
+	packed []*pack.Packed
+	events []*event.Event // after those
+}
+
+// past returns what is kept.
+func (r *record) past() past {
+	return past{slices.Clone(r.packed), slices.Concat(r.first, r.last[r.next:], r.last[:r.next])}
+}
+
+// each calls f for all events, with a trace.gap wherever something is missing.
+func (p past) each(f func(*event.Event)) {
 	n := uint64(0)
-	for _, part := range [][]*event.Event{r.first, r.last[r.next:], r.last[:r.next]} {
-		for _, e := range part {
+	tell := func(es []*event.Event) {
+		for _, e := range es {
 			if e.N > n+1 {
-				es = append(es, &event.Event{
+				f(&event.Event{
 					Time: e.Time, T: e.T, Conn: e.Conn, N: e.N - 1, View: event.Wire,
 					Body: &event.Gap{Lost: e.N - 1 - n, What: "events", Reason: "the daemon's history does not have them"},
 				})
 			}
-			es = append(es, e)
+			f(e)
 			n = e.N
 		}
 	}
-	return es
+	for _, packed := range p.packed {
+		tell(packed.Events())
+	}
+	tell(p.events)
 }
 
-// connection returns the events of a connection, and whether it is known.
-func (h *history) connection(id uint64) ([]*event.Event, bool) {
+// connection returns what is kept of a connection, and whether it is known.
+func (h *history) connection(id uint64) (past, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.records[id]
 	if r == nil {
-		return nil, false
+		return past{}, false
 	}
-	return r.events(), true
+	return r.past(), true
 }
 
 // newestOf returns at most max records, the newest of those that are as asked,

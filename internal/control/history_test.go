@@ -14,7 +14,9 @@ const roomy = 1 << 30
 
 func (h *history) mustHave(t *testing.T, conn uint64, want string) {
 	t.Helper()
-	es, ok := h.connection(conn)
+	past, ok := h.connection(conn)
+	var es []*event.Event
+	past.each(func(e *event.Event) { es = append(es, e) })
 	got := story(es)
 	if !ok {
 		got = "unknown"

@@ -37,10 +37,10 @@ func newReader(w http.ResponseWriter, conn uint64) *reader {
 }
 
 // start writes the past and lets the queue go on.
-func (r *reader) start(past []*event.Event) {
+func (r *reader) start(pasts []past) {
 	r.w.Header().Set("Content-Type", linesType)
-	for _, e := range past {
-		r.out.Event(e)
+	for _, p := range pasts {
+		p.each(r.out.Event)
 	}
 	r.flushOut()
 	close(r.begun)
@@ -90,7 +90,7 @@ func (r *reader) end() {
 // ended last; of none if that is negative. Between these events and the first
 // that the reader is offered nothing is missing. It reports whether the reader's
 // connection is known.
-func (h *history) subscribe(r *reader, ended int) (past []*event.Event, ok bool) {
+func (h *history) subscribe(r *reader, ended int) (pasts []past, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if r.conn != 0 {
@@ -101,7 +101,7 @@ func (h *history) subscribe(r *reader, ended int) (past []*event.Event, ok bool)
 		if rec.inEnded != nil {
 			r.end()
 		}
-		past = rec.events()
+		pasts = []past{rec.past()}
 	} else if ended >= 0 {
 		for _, rec := range h.newestOf(h.all.Len(), func(rec *record) bool {
 			if rec.inEnded == nil {
@@ -110,12 +110,12 @@ func (h *history) subscribe(r *reader, ended int) (past []*event.Event, ok bool)
 			ended--
 			return ended >= 0
 		}) {
-			past = append(past, rec.events()...)
+			pasts = append(pasts, rec.past())
 		}
 	}
 	r.queue = trace.NewQueue(r, r.flush, h.waiting)
 	h.readers[r] = struct{}{}
-	return past, true
+	return pasts, true
 }
 
 func (h *history) unsubscribe(r *reader) {

@@ -16,6 +16,7 @@ import (
 
 	"synscope/event"
 	"synscope/internal/jsonlines"
+	"synscope/internal/pack"
 	"synscope/internal/trace"
 )
 
@@ -72,6 +73,10 @@ func NewServer(l *Listener, limits Limits) *Server {
 
 // Event queues an event for the history and the readers. It never blocks.
 func (s *Server) Event(e *event.Event) { s.queue.Event(e) }
+
+// Packed has events that were queued, and are in the history, be packed there. It
+// implements trace.Keeper.
+func (s *Server) Packed(conn uint64, p *pack.Packed) { s.history.pack(conn, p) }
 
 // Serve answers from now on. Status is called for each GET /v1/status, to say
 // all but the time, the history and the readers. Serve is called once at most.
@@ -167,15 +172,13 @@ func (s *Server) getConnection(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badValue("connection", r.PathValue("id"), "its number")
 	}
-	es, ok := s.history.connection(id)
+	past, ok := s.history.connection(id)
 	if !ok {
 		return refusal{http.StatusNotFound, s.history.missing(id)}
 	}
 	w.Header().Set("Content-Type", linesType)
 	out := jsonlines.NewWriter(w, nil)
-	for _, e := range es {
-		out.Event(e)
-	}
+	past.each(out.Event)
 	return out.Flush()
 }
 
@@ -191,12 +194,12 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	rd := newReader(w, uint64(conn))
-	past, ok := s.history.subscribe(rd, ended)
+	pasts, ok := s.history.subscribe(rd, ended)
 	if !ok {
 		return refusal{http.StatusNotFound, s.history.missing(rd.conn)}
 	}
 	rd.control.SetWriteDeadline(time.Time{}) // a reader may be slow
-	rd.start(past)
+	rd.start(pasts)
 	select {
 	case <-r.Context().Done():
 	case <-rd.broken:

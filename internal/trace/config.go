@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"synscope/event"
+	"synscope/internal/pack"
 	"synscope/tlsbridge/tlswire"
 )
 
@@ -11,6 +12,15 @@ import (
 // block; see Queue for one that may.
 type Sink interface {
 	Event(e *event.Event)
+}
+
+// A Keeper is a Sink that keeps the events of connections that are open. When one
+// rests, it is given them packed, to have in their place.
+type Keeper interface {
+	Sink
+	// Packed gives events of a connection that Event was given before. It is
+	// called as Event is.
+	Packed(conn uint64, p *pack.Packed)
 }
 
 // A KeyLog takes the secrets of connections, once each, when it is known that

@@ -27,7 +27,7 @@ type conn struct {
 	midStream bool // its first segment was not seen
 	headless  bool // nor was the SYN-ACK: where its streams begin is not known
 
-	place, embryo, end *list.Element // in the tracer's lists, nil if not
+	place, awake, embryo, end *list.Element // in the tracer's lists, nil if not
 
 	leg      *leg  // it is an upstream leg: no segment of it is seen; nil if not
 	upstream *conn // the newest leg that was dialled for it; nil if none was
@@ -88,6 +88,7 @@ func (c *conn) view() event.View {
 func (c *conn) touch() {
 	c.heard = c.t.now
 	c.t.all.MoveToBack(c.place)
+	c.t.wake(c)
 	if c.embryo != nil {
 		c.embryos().MoveToBack(c.embryo)
 	}
@@ -355,6 +356,7 @@ func (c *conn) close(at time.Time, how string) {
 	c.endEmbryo()
 	delete(c.t.waiting, c)
 	c.end = c.t.ended.PushBack(c)
+	c.t.stopWatching(c)
 	c.release()
 }
 

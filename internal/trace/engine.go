@@ -22,6 +22,7 @@ type engine struct {
 	conns      map[event.Flow]*conn
 	byEndpoint map[uint64]*conn
 	all        *list.List         // of *conn, the one silent for longest first
+	awake      *list.List         // of *conn that are open and do not rest, likewise
 	embryonic  *list.List         // of *conn whose handshake is not complete, without an endpoint of ours, likewise
 	halfOpen   *list.List         // of *conn whose handshake is not complete, with one, likewise
 	ended      *list.List         // of *conn that are kept for stray segments, oldest end first
@@ -43,6 +44,7 @@ func newEngine(cfg Config, l limits, now time.Time) *engine {
 		conns:      make(map[event.Flow]*conn),
 		byEndpoint: make(map[uint64]*conn),
 		all:        list.New(),
+		awake:      list.New(),
 		embryonic:  list.New(),
 		halfOpen:   list.New(),
 		ended:      list.New(),

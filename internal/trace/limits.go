@@ -16,6 +16,9 @@ const (
 	// idleTimeout is how long any other connection is followed without a
 	// word of it: what RFC 5382, section 5, asks of a NAT.
 	idleTimeout = 2*time.Hour + 4*time.Minute
+	// restAfter is how long nothing is heard of a connection until what is kept
+	// of it is made small.
+	restAfter = 500 * time.Millisecond
 	// maxHold is how long a connection waits for a word of our TLS endpoint:
 	// a key, or the end of its handshake.
 	maxHold = 2 * time.Second
@@ -50,8 +53,8 @@ type limits struct {
 	// heldBytes the packets among those of all connections.
 	held, heldBytes int
 
-	// history are the events kept of a connection, and histories those of
-	// all, about 64 MB of them. What comes beyond still goes to the sinks.
+	// history are the events kept of a connection, and histories the bytes of
+	// those of all. What comes beyond still goes to the sinks.
 	history, histories int
 }
 
@@ -67,7 +70,7 @@ var defaultLimits = limits{
 	held:          512,
 	heldBytes:     32 << 20,
 	history:       1024,
-	histories:     1 << 18,
+	histories:     64 << 20,
 }
 
 // replayLimits are those of a Replay: it has no queue, and segments may stray

@@ -33,7 +33,7 @@ func (r *recorder) closes() map[uint64]string {
 // size returns what the tracer keeps. It has closed before.
 func size(tr *Tracer) int {
 	return len(tr.conns) + len(tr.byEndpoint) + len(tr.waiting) + len(tr.histories.byFlow) +
-		tr.all.Len() + tr.embryonic.Len() + tr.halfOpen.Len() + tr.ended.Len() + tr.heldBytes + tr.histories.total
+		tr.all.Len() + tr.awake.Len() + tr.embryonic.Len() + tr.halfOpen.Len() + tr.ended.Len() + tr.heldBytes + tr.histories.total
 }
 
 // When there are more connections than are followed, the one that was silent
@@ -84,7 +84,7 @@ func TestHandshakeLimits(t *testing.T) {
 
 // The histories are bounded, each and together. What they lack is counted.
 func TestHistoryLimits(t *testing.T) {
-	tr, events := newTestTracer(t, lowered(func(l *limits) { l.history, l.histories = 10, 12 }))
+	tr, events := newTestTracer(t, lowered(func(l *limits) { l.history, l.histories = 10, 12*usualSize }))
 	w := newWire(t, tr)
 	w.connect() // 8 events
 	for range 5 {

@@ -52,6 +52,7 @@ func (t *Tracer) run() {
 	tick := time.NewTicker(housekeeping)
 	defer tick.Stop()
 	var spare []observation
+	var more <-chan struct{} // not nil: not all that rest were seen to
 	for {
 		quit := false
 		select {
@@ -62,6 +63,9 @@ func (t *Tracer) run() {
 		case <-tick.C:
 			t.now = time.Now()
 			t.housekeep()
+			more = t.packResting()
+		case <-more:
+			more = t.packResting()
 		}
 		t.now = time.Now()
 		items, lost := t.q.take(spare)

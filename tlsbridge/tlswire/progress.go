@@ -316,7 +316,7 @@ func (d *Decoder) over() bool { return d.halves[0].ended && d.halves[1].ended }
 func (d *Decoder) forgetKeys() {
 	d.secrets, d.shake.earlyKey = nil, nil
 	for i := range d.halves {
-		d.halves[i].k12, d.halves[i].k13 = nil, nil
+		d.halves[i].k12, d.halves[i].k13, d.halves[i].asleep = nil, nil, nil
 	}
 }
 

@@ -12,7 +12,9 @@ type half struct {
 	side  event.Side
 	epoch event.Epoch // of the next record
 	k13   *key13      // of a TLS 1.3 epoch; nil until the first record needs it
-	k12   *key12      // of an epoch of TLS 1.2 and older; likewise
+	// asleep is what k13 was, while the connection rests.
+	asleep *sleepingKey
+	k12    *key12 // of an epoch of TLS 1.2 and older; likewise
 	// lost says why protected records of this direction cannot be opened,
 	// for good: "no key", "no cipher" or "decrypt failed". "" if they can.
 	lost, lostDetail string
@@ -223,6 +225,9 @@ func (d *Decoder) findKey13(h *half) bool {
 	if s.kx != "" || !s.aead() {
 		h.lose("no cipher", d.shake.cipherSuite.String()+" is not implemented")
 		return true
+	}
+	if h.asleep != nil {
+		return h.wake(s)
 	}
 	label := label13(h.epoch, h.side)
 	secret := d.findSecret(label)

@@ -73,7 +73,7 @@ type framer struct {
 	got     int            // bytes of the body in buf
 	first   Stamp          // of the header's first byte
 	frames  []uint64       // packets of the record so far; reused
-	unit    unit           // the record given to take; reused, so that giving it costs no allocation
+	unit    *unit          // the record given to take; reused, so that giving it costs no allocation; nil at first
 	started bool           // a header was good
 	broken  *brokenStream  // set once the direction cannot be cut into records any more
 	ended   bool           // its transport has ended
@@ -118,8 +118,11 @@ func (f *framer) feed(at Stamp, b []byte, take func(*unit)) {
 			return
 		}
 		f.n, f.got = 0, 0
-		f.unit = unit{kind: unitRecord, from: f.from, first: f.first, at: at, typ: f.header[0], body: body, frames: f.frames}
-		take(&f.unit)
+		if f.unit == nil {
+			f.unit = new(unit)
+		}
+		*f.unit = unit{kind: unitRecord, from: f.from, first: f.first, at: at, typ: f.header[0], body: body, frames: f.frames}
+		take(f.unit)
 		f.unit.body = nil
 		f.release()
 	}

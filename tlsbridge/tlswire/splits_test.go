@@ -36,7 +36,8 @@ func recordings(t *testing.T) map[string]*recording {
 }
 
 // What is told does not depend on how the bytes are cut into packets, nor on
-// when the secrets come, as long as they are expected: not even the stamps do.
+// when the secrets come, as long as they are expected, nor on rests: not even the
+// stamps do.
 func TestSplitsAndSecretsChangeNothing(t *testing.T) {
 	for name, rec := range recordings(t) {
 		t.Run(name, func(t *testing.T) {
@@ -55,19 +56,23 @@ func TestSplitsAndSecretsChangeNothing(t *testing.T) {
 				if d := cmp.Diff(want.decoder.Summary(), got.decoder.Summary()); d != "" {
 					r.Fatalf("another summary (-whole +split):\n%s", d)
 				}
+				if want, got := want.decoder.Doubt(), got.decoder.Doubt(); want != got {
+					r.Fatalf("doubts %q, want %q", got, want)
+				}
 			})
 		})
 	}
 }
 
 // decodeShuffled is decode with each write cut at random places, or into single
-// bytes, and each secret delayed by a random number of steps.
+// bytes, with a rest after each piece or none, and each secret delayed by a random number of steps.
 func decodeShuffled(r *rapid.T, rec *recording) *transcript {
 	tr := new(transcript)
 	d := NewDecoder(tr.emit)
 	tr.decoder = d
 	d.ExpectSecrets(true)
 	oneByte := rapid.Bool().Draw(r, "one byte pieces")
+	rests := rapid.Bool().Draw(r, "rests")
 	late := map[int][]Secret{} // by the operation before which they come
 	for i, o := range rec.ops {
 		if o.secret != nil {
@@ -97,6 +102,9 @@ func decodeShuffled(r *rapid.T, rec *recording) *transcript {
 			piece := append([]byte(nil), b[:n]...)
 			d.Feed(at, o.from, piece)
 			clear(piece) // the decoder must not have kept it
+			if rests {
+				d.Rest()
+			}
 			b = b[n:]
 		}
 	}
