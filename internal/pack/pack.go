@@ -68,8 +68,9 @@ type Packer struct {
 	text       bytes.Buffer
 }
 
-// Pack packs events of one connection, at least one. It returns nil if they would not be the same when unpacked: JSON has no way to tell
-// text that is no UTF-8, which only a peer that tries makes.
+// Pack packs events of one connection, at least one. It returns nil if they would
+// not be the same when unpacked: JSON has no way to tell text that is no UTF-8,
+// which only a peer that tries makes.
 func (p *Packer) Pack(es []*event.Event) *Packed {
 	if cap(p.json) > maxScratch {
 		p.json, p.text = nil, bytes.Buffer{}
