@@ -27,7 +27,8 @@ type engine struct {
 	ended      *list.List         // of *conn that are kept for stray segments, oldest end first
 	waiting    map[*conn]struct{} // those that wait for a word of our TLS endpoint
 	heldBytes  int                // of the packets that are held for a key
-	pkt        tcptrack.Packet
+	pkt        tcptrack.Packet    // the one at hand
+	heldPkt    tcptrack.Packet    // one that was held, which is handled while pkt is at hand
 
 	histories *histories        // nil if nobody reads them
 	keys      *keyRing          // nil if secrets come with their connection
@@ -79,7 +80,7 @@ func (t *engine) observe(o *observation) {
 // observePacket takes a packet of the data path.
 func (t *engine) observePacket(o *observation) {
 	p := &t.pkt
-	if o.packet.stray || p.Parse(o.packet.buf) != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
+	if o.packet.stray || p.ParseLen(o.packet.buf, o.packet.length) != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
 		t.capture(o, 0)
 		o.packet.release()
 		return
