@@ -73,6 +73,9 @@ func NewServer(l *Listener, limits Limits) *Server {
 // Event queues an event for the history and the readers. It never blocks.
 func (s *Server) Event(e *event.Event) { s.queue.Event(e) }
 
+// Events queues several events likewise.
+func (s *Server) Events(es []*event.Event) { s.queue.Events(es) }
+
 // Serve answers from now on. Status is called for each GET /v1/status, to say
 // all but the time, the history and the readers. Serve is called once at most.
 func (s *Server) Serve(status func() Status) {

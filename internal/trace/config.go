@@ -13,6 +13,14 @@ type Sink interface {
 	Event(e *event.Event)
 }
 
+// A BatchSink is a Sink that takes several events at once. It gets them a little
+// later, when the observations at hand are done, by Events only. The slice is valid
+// during the call.
+type BatchSink interface {
+	Sink
+	Events(es []*event.Event)
+}
+
 // A KeyLog takes the secrets of connections, once each, when it is known that
 // they were used. It is called on the tracer's goroutine, which waits for it.
 type KeyLog interface {

@@ -30,13 +30,17 @@ type engine struct {
 	pkt        tcptrack.Packet    // the one at hand
 	heldPkt    tcptrack.Packet    // one that was held, which is handled while pkt is at hand
 
+	sinks   []Sink         // of cfg, those that take events one by one
+	batched []BatchSink    // the others
+	batch   []*event.Event // for them
+
 	histories *histories        // nil if nobody reads them
 	keys      *keyRing          // nil if secrets come with their connection
 	forgotten func(conn uint64) // called when no event of a connection can come any more; nil for nobody
 }
 
 func newEngine(cfg Config, l limits, now time.Time) *engine {
-	return &engine{
+	t := &engine{
 		cfg:        cfg,
 		limits:     l,
 		start:      now,
@@ -49,6 +53,14 @@ func newEngine(cfg Config, l limits, now time.Time) *engine {
 		ended:      list.New(),
 		waiting:    make(map[*conn]struct{}),
 	}
+	for _, s := range cfg.Sinks {
+		if b, ok := s.(BatchSink); ok {
+			t.batched = append(t.batched, b)
+		} else {
+			t.sinks = append(t.sinks, s)
+		}
+	}
+	return t
 }
 
 // observe makes events of one observation.
@@ -73,6 +85,7 @@ func (t *engine) observe(o *observation) {
 	case o.other != nil:
 		t.tell(o.at, o.other)
 	case o.barrier != nil:
+		t.flush()
 		close(o.barrier)
 	}
 }
@@ -271,8 +284,31 @@ func (t *engine) tell(at time.Time, body event.Body) {
 	t.send(&event.Event{Time: at, T: at.Sub(t.start), N: t.n, View: event.Wire, Body: body})
 }
 
+// manyEvents are so many that they are not to wait for more.
+const manyEvents = 1024
+
 func (t *engine) send(e *event.Event) {
-	for _, s := range t.cfg.Sinks {
+	for _, s := range t.sinks {
 		s.Event(e)
 	}
+	if len(t.batched) == 0 {
+		return
+	}
+	t.batch = append(t.batch, e)
+	if len(t.batch) >= manyEvents {
+		t.flush()
+	}
+}
+
+// flush gives the events that were gathered to the sinks that take several at once.
+// It is to be called when the observations at hand are done.
+func (t *engine) flush() {
+	if len(t.batch) == 0 {
+		return
+	}
+	for _, s := range t.batched {
+		s.Events(t.batch)
+	}
+	clear(t.batch)
+	t.batch = t.batch[:0]
 }
