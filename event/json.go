@@ -154,6 +154,12 @@ var verbatim = func() (t [256]bool) {
 	return t
 }()
 
+// appendName appends the text of a value that encodes itself as text, all of which
+// stands for itself: it is a name of ours or of a registry, or a number.
+func appendName(b []byte, name string) []byte {
+	return append(append(append(b, '"'), name...), '"')
+}
+
 // appendString appends s as a string.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')

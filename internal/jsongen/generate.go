@@ -295,7 +295,7 @@ func (g *generator) value(b, v string, t ast.Expr) (string, error) {
 		case has["appendJSON"]:
 			return v + ".appendJSON(" + b + ")", nil
 		case has["MarshalText"] && has["String"]:
-			return "appendString(" + b + ", " + v + ".String())", nil
+			return "appendName(" + b + ", " + v + ".String())", nil
 		case has["MarshalText"] || has["MarshalJSON"]:
 			return "", fmt.Errorf("%s encodes itself: it needs a method appendJSON", id.Name)
 		}
