@@ -1,7 +1,7 @@
 package event
 
 // cipherSuiteNames is the IANA TLS Cipher Suites registry.
-var cipherSuiteNames = map[uint16]string{
+var cipherSuiteNames = registered(map[uint16]string{
 	0x0000: "TLS_NULL_WITH_NULL_NULL",
 	0x0001: "TLS_RSA_WITH_NULL_MD5",
 	0x0002: "TLS_RSA_WITH_NULL_SHA",
@@ -370,4 +370,4 @@ var cipherSuiteNames = map[uint16]string{
 	0xe41d: "TLS_DHE_PSK_WITH_SALSA20_SHA1",
 	0xe41e: "TLS_DHE_RSA_WITH_ESTREAM_SALSA20_SHA1",
 	0xe41f: "TLS_DHE_RSA_WITH_SALSA20_SHA1",
-}
+})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+	"unsafe"
 )
 
 // A Kind names what an event tells. The kinds and their fields are listed in
@@ -83,6 +84,8 @@ type Body interface {
 	Kind() Kind
 	// appendFields appends the fields as JSON, each with a comma before it.
 	appendFields(b []byte) []byte
+	// referred is the memory of the body and of what it refers to.
+	referred() int
 }
 
 // An Event is one step of the timeline. An event and all that its body refers
@@ -109,6 +112,11 @@ type Event struct {
 
 // Kind returns the kind of the event, which is that of its body.
 func (e *Event) Kind() Kind { return e.Body.Kind() }
+
+// Size estimates the memory of the event in bytes: its own, that of its body and of
+// what the body refers to, without what the allocator adds. Text that two events
+// share is counted for each.
+func (e *Event) Size() int { return int(unsafe.Sizeof(*e)) + e.Body.referred() }
 
 // header is the part of the JSON encoding that all kinds share.
 type header struct {

@@ -64,17 +64,21 @@ func appendList[E any](b []byte, list []E, one func([]byte, *E) []byte) []byte {
 // to: for a year of more than four digits, or an offset of a day.
 func appendTime(b []byte, t time.Time) []byte {
 	b = append(b, '"')
+	n := t.Nanosecond()
 	last := lastSecond.Load()
 	if last == nil || last.unix != t.Unix() || last.zone != t.Location() {
-		text, err := t.Truncate(time.Second).AppendText(nil)
+		text, err := t.Truncate(time.Second).AppendText(make([]byte, 0, timeLen+len("+00:00")))
 		if err != nil {
 			return append(b[:len(b)-1], "null"...)
+		}
+		if n == 0 { // of a certificate: the second is not that of the events
+			return append(append(b, text...), '"')
 		}
 		last = &second{unix: t.Unix(), zone: t.Location(), date: string(text[:timeLen]), offset: string(text[timeLen:])}
 		lastSecond.Store(last)
 	}
 	b = append(b, last.date...)
-	if n := t.Nanosecond(); n != 0 {
+	if n != 0 {
 		b = append(b, '.')
 		for unit := 100_000_000; n > 0; unit /= 10 {
 			b = append(b, byte('0'+n/unit))
@@ -149,6 +153,12 @@ var verbatim = func() (t [256]bool) {
 	}
 	return t
 }()
+
+// appendName appends the text of a value that encodes itself as text, all of which
+// stands for itself: it is a name of ours or of a registry, or a number.
+func appendName(b []byte, name string) []byte {
+	return append(append(append(b, '"'), name...), '"')
+}
 
 // appendString appends s as a string.
 func appendString(b []byte, s string) []byte {

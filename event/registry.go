@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,8 +16,44 @@ import (
 // isGREASE reports whether v is one of the 16-bit values that RFC 8701 reserves.
 func isGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
 
-func name16(names map[uint16]string, v uint16) string {
-	if n, ok := names[v]; ok {
+// names are those of a registry, by the code point's first byte and its second.
+// A hello has some forty code points, and a map takes its time with each.
+type names [256]*[256]string
+
+func registered(m map[uint16]string) *names {
+	n := new(names)
+	for v, name := range m {
+		if n[v>>8] == nil {
+			n[v>>8] = new([256]string)
+		}
+		n[v>>8][v&0xff] = name
+	}
+	return n
+}
+
+// name returns the name of a code point, "" if it is not registered.
+func (n *names) name(v uint16) string {
+	if page := n[v>>8]; page != nil {
+		return page[v&0xff]
+	}
+	return ""
+}
+
+// find returns the code point of a name.
+func (n *names) find(name string) (v uint16, ok bool) {
+	for first, page := range n {
+		if page == nil || name == "" {
+			continue
+		}
+		if second := slices.Index(page[:], name); second >= 0 {
+			return uint16(first<<8 | second), true
+		}
+	}
+	return 0, false
+}
+
+func name16(names *names, v uint16) string {
+	if n := names.name(v); n != "" {
 		return n
 	}
 	if isGREASE(v) {
@@ -36,12 +73,12 @@ var greaseNames = func() (names [16]string) {
 
 func number(v uint16) string { return fmt.Sprintf("0x%04x", v) }
 
-func parse16(names map[uint16]string, b []byte) (uint16, error) { return parse(names, b, 16) }
+func parse16(names *names, b []byte) (uint16, error) { return parse(names, b, 16) }
 
 // parse8 is parse16 for a registry of one byte.
-func parse8(names map[uint16]string, b []byte) (uint16, error) { return parse(names, b, 8) }
+func parse8(names *names, b []byte) (uint16, error) { return parse(names, b, 8) }
 
-func parse(names map[uint16]string, b []byte, bits int) (uint16, error) {
+func parse(names *names, b []byte, bits int) (uint16, error) {
 	s := string(b)
 	if n, ok := strings.CutPrefix(s, "GREASE ("); ok {
 		s = strings.TrimSuffix(n, ")")
@@ -50,10 +87,8 @@ func parse(names map[uint16]string, b []byte, bits int) (uint16, error) {
 	if err == nil {
 		return uint16(v), nil
 	}
-	for v, n := range names {
-		if n == s {
-			return v, nil
-		}
+	if v, ok := names.find(s); ok {
+		return v, nil
 	}
 	return 0, err
 }
@@ -102,9 +137,9 @@ const (
 	VersionTLS13 Version = 0x0304
 )
 
-var versionNames = map[uint16]string{
+var versionNames = registered(map[uint16]string{
 	0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3",
-}
+})
 
 func (v Version) String() string               { return name16(versionNames, uint16(v)) }
 func (v Version) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
@@ -138,7 +173,7 @@ func (v *CipherSuite) UnmarshalText(b []byte) error {
 // A Group is a value of the TLS Supported Groups registry.
 type Group uint16
 
-var groupNames = map[uint16]string{
+var groupNames = registered(map[uint16]string{
 	1: "sect163k1", 2: "sect163r1", 3: "sect163r2", 4: "sect193r1", 5: "sect193r2", 6: "sect233k1", 7: "sect233r1",
 	8: "sect239k1", 9: "sect283k1", 10: "sect283r1", 11: "sect409k1", 12: "sect409r1", 13: "sect571k1", 14: "sect571r1",
 	15: "secp160k1", 16: "secp160r1", 17: "secp160r2", 18: "secp192k1", 19: "secp192r1", 20: "secp224k1", 21: "secp224r1",
@@ -151,7 +186,7 @@ var groupNames = map[uint16]string{
 	4587: "SecP256r1MLKEM768", 4588: "X25519MLKEM768", 4589: "SecP384r1MLKEM1024", 4590: "curveSM2MLKEM768",
 	25497: "X25519Kyber768Draft00", 25498: "SecP256r1Kyber768Draft00",
 	0xff01: "arbitrary_explicit_prime_curves", 0xff02: "arbitrary_explicit_char2_curves",
-}
+})
 
 func (v Group) String() string               { return name16(groupNames, uint16(v)) }
 func (v Group) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
@@ -170,7 +205,7 @@ func (v *Group) UnmarshalText(b []byte) error {
 // a hash and a signature algorithm, RFC 5246, section 7.4.1.4.1).
 type SignatureScheme uint16
 
-var signatureSchemeNames = map[uint16]string{
+var signatureSchemeNames = registered(map[uint16]string{
 	0x0101: "rsa_md5", 0x0201: "rsa_pkcs1_sha1", 0x0202: "dsa_sha1", 0x0203: "ecdsa_sha1",
 	0x0301: "rsa_sha224", 0x0302: "dsa_sha224", 0x0303: "ecdsa_sha224",
 	0x0401: "rsa_pkcs1_sha256", 0x0402: "dsa_sha256", 0x0403: "ecdsa_secp256r1_sha256",
@@ -185,7 +220,7 @@ var signatureSchemeNames = map[uint16]string{
 	0x0809: "rsa_pss_pss_sha256", 0x080a: "rsa_pss_pss_sha384", 0x080b: "rsa_pss_pss_sha512",
 	0x081a: "ecdsa_brainpoolP256r1tls13_sha256", 0x081b: "ecdsa_brainpoolP384r1tls13_sha384", 0x081c: "ecdsa_brainpoolP512r1tls13_sha512",
 	0x0904: "mldsa44", 0x0905: "mldsa65", 0x0906: "mldsa87",
-}
+})
 
 func (v SignatureScheme) String() string               { return name16(signatureSchemeNames, uint16(v)) }
 func (v SignatureScheme) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
@@ -203,7 +238,7 @@ func (v *SignatureScheme) UnmarshalText(b []byte) error {
 // An Extension is a value of the TLS ExtensionType Values registry.
 type Extension uint16
 
-var extensionNames = map[uint16]string{
+var extensionNames = registered(map[uint16]string{
 	0: "server_name", 1: "max_fragment_length", 2: "client_certificate_url", 3: "trusted_ca_keys", 4: "truncated_hmac",
 	5: "status_request", 6: "user_mapping", 7: "client_authz", 8: "server_authz", 9: "cert_type", 10: "supported_groups",
 	11: "ec_point_formats", 12: "srp", 13: "signature_algorithms", 14: "use_srtp", 15: "heartbeat",
@@ -219,7 +254,7 @@ var extensionNames = map[uint16]string{
 	60: "sequence_number_encryption_algorithms", 61: "rrc", 62: "tls_flags",
 	13172: "next_protocol_negotiation", 17513: "application_settings", 17613: "application_settings_new",
 	64768: "ech_outer_extensions", 65037: "encrypted_client_hello", 65281: "renegotiation_info",
-}
+})
 
 func (v Extension) String() string               { return name16(extensionNames, uint16(v)) }
 func (v Extension) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
@@ -261,17 +296,17 @@ const (
 	MessageHash           HandshakeType = 254
 )
 
-var handshakeTypeNames = map[uint16]string{
+var handshakeTypeNames = registered(map[uint16]string{
 	0: "hello_request", 1: "client_hello", 2: "server_hello", 3: "hello_verify_request", 4: "new_session_ticket",
 	5: "end_of_early_data", 6: "hello_retry_request", 8: "encrypted_extensions", 9: "request_connection_id",
 	10: "new_connection_id", 11: "certificate", 12: "server_key_exchange", 13: "certificate_request",
 	14: "server_hello_done", 15: "certificate_verify", 16: "client_key_exchange", 17: "client_certificate_request",
 	20: "finished", 21: "certificate_url", 22: "certificate_status", 23: "supplemental_data", 24: "key_update",
 	25: "compressed_certificate", 26: "ekt_key", 254: "message_hash",
-}
+})
 
 func (v HandshakeType) String() string {
-	if n, ok := handshakeTypeNames[uint16(v)]; ok {
+	if n := handshakeTypeNames.name(uint16(v)); n != "" {
 		return n
 	}
 	return strconv.Itoa(int(v))
@@ -290,7 +325,7 @@ func (v *HandshakeType) UnmarshalText(b []byte) error {
 // An AlertDescription is a value of the TLS Alerts registry.
 type AlertDescription uint8
 
-var alertNames = map[uint16]string{
+var alertNames = registered(map[uint16]string{
 	0: "close_notify", 10: "unexpected_message", 20: "bad_record_mac", 21: "decryption_failed", 22: "record_overflow",
 	30: "decompression_failure", 40: "handshake_failure", 41: "no_certificate", 42: "bad_certificate",
 	43: "unsupported_certificate", 44: "certificate_revoked", 45: "certificate_expired", 46: "certificate_unknown",
@@ -300,10 +335,10 @@ var alertNames = map[uint16]string{
 	109: "missing_extension", 110: "unsupported_extension", 111: "certificate_unobtainable", 112: "unrecognized_name",
 	113: "bad_certificate_status_response", 114: "bad_certificate_hash_value", 115: "unknown_psk_identity",
 	116: "certificate_required", 117: "general_error", 120: "no_application_protocol", 121: "ech_required",
-}
+})
 
 func (v AlertDescription) String() string {
-	if n, ok := alertNames[uint16(v)]; ok {
+	if n := alertNames.name(uint16(v)); n != "" {
 		return n
 	}
 	return strconv.Itoa(int(v))
@@ -322,12 +357,11 @@ func (v *AlertDescription) UnmarshalText(b []byte) error {
 // A PSKMode is a value of the TLS PskKeyExchangeMode registry.
 type PSKMode uint8
 
+var pskModeNames = registered(map[uint16]string{0: "psk_ke", 1: "psk_dhe_ke"})
+
 func (v PSKMode) String() string {
-	switch v {
-	case 0:
-		return "psk_ke"
-	case 1:
-		return "psk_dhe_ke"
+	if n := pskModeNames.name(uint16(v)); n != "" {
+		return n
 	}
 	return strconv.Itoa(int(v))
 }
@@ -337,7 +371,7 @@ func (v PSKMode) MarshalText() ([]byte, error) { return []byte(v.String()), nil 
 
 // UnmarshalText is the inverse of MarshalText.
 func (v *PSKMode) UnmarshalText(b []byte) error {
-	n, err := parse8(map[uint16]string{0: "psk_ke", 1: "psk_dhe_ke"}, b)
+	n, err := parse8(pskModeNames, b)
 	*v = PSKMode(n)
 	return err
 }

@@ -44,9 +44,9 @@ func (x *Segment) appendFields(b []byte) []byte {
 }
 
 func (x *TCPState) appendFields(b []byte) []byte {
-	b = appendString(append(b, `,"side":`...), x.Side.String())
-	b = appendString(append(b, `,"old":`...), x.Old.String())
-	b = appendString(append(b, `,"new":`...), x.New.String())
+	b = appendName(append(b, `,"side":`...), x.Side.String())
+	b = appendName(append(b, `,"old":`...), x.Old.String())
+	b = appendName(append(b, `,"new":`...), x.New.String())
 	b = appendObject(append(b, `,"cause":`...), &x.Cause)
 	return b
 }

@@ -5,7 +5,7 @@ package event
 import "strconv"
 
 func (x *Message) appendFields(b []byte) []byte {
-	b = appendString(append(b, `,"type":`...), x.Type.String())
+	b = appendName(append(b, `,"type":`...), x.Type.String())
 	b = strconv.AppendInt(append(b, `,"len":`...), int64(x.Len), 10)
 	b = strconv.AppendBool(append(b, `,"encrypted":`...), x.Encrypted)
 	b = appendString(append(b, `,"epoch":`...), string(x.Epoch))
@@ -63,7 +63,7 @@ func (x *ChangeCipherSpec) appendFields(b []byte) []byte {
 
 func (x *Alert) appendFields(b []byte) []byte {
 	b = appendString(append(b, `,"level":`...), x.Level)
-	b = appendString(append(b, `,"description":`...), x.Description.String())
+	b = appendName(append(b, `,"description":`...), x.Description.String())
 	b = strconv.AppendUint(append(b, `,"code":`...), uint64(x.Code), 10)
 	b = strconv.AppendBool(append(b, `,"encrypted":`...), x.Encrypted)
 	b = appendString(append(b, `,"epoch":`...), string(x.Epoch))
@@ -97,7 +97,7 @@ func (x *Undecoded) appendFields(b []byte) []byte {
 }
 
 func (x *TLSState) appendFields(b []byte) []byte {
-	b = appendString(append(b, `,"side":`...), x.Side.String())
+	b = appendName(append(b, `,"side":`...), x.Side.String())
 	b = appendString(append(b, `,"old":`...), string(x.Old))
 	b = appendString(append(b, `,"new":`...), string(x.New))
 	b = appendString(append(b, `,"cause":`...), x.Cause)
@@ -120,13 +120,13 @@ func (x *TLSStep) appendFields(b []byte) []byte {
 }
 
 func (x *Established) appendFields(b []byte) []byte {
-	b = appendString(append(b, `,"version":`...), x.Version.String())
-	b = appendString(append(b, `,"cipher_suite":`...), x.CipherSuite.String())
+	b = appendName(append(b, `,"version":`...), x.Version.String())
+	b = appendName(append(b, `,"cipher_suite":`...), x.CipherSuite.String())
 	if x.Group != 0 {
-		b = appendString(append(b, `,"group":`...), x.Group.String())
+		b = appendName(append(b, `,"group":`...), x.Group.String())
 	}
 	if x.SignatureScheme != 0 {
-		b = appendString(append(b, `,"signature_scheme":`...), x.SignatureScheme.String())
+		b = appendName(append(b, `,"signature_scheme":`...), x.SignatureScheme.String())
 	}
 	if x.ALPN != "" {
 		b = appendString(append(b, `,"alpn":`...), x.ALPN)
@@ -150,7 +150,7 @@ func (x *Established) appendFields(b []byte) []byte {
 }
 
 func (x *Failed) appendFields(b []byte) []byte {
-	b = appendString(append(b, `,"side":`...), x.Side.String())
+	b = appendName(append(b, `,"side":`...), x.Side.String())
 	b = appendString(append(b, `,"code":`...), string(x.Code))
 	b = appendString(append(b, `,"cause":`...), x.Cause)
 	if x.Error != "" {
@@ -166,33 +166,33 @@ func (x *Failed) appendFields(b []byte) []byte {
 }
 
 func (x *ClientHello) appendFields(b []byte) []byte {
-	b = appendString(append(b, `,"legacy_version":`...), x.LegacyVersion.String())
+	b = appendName(append(b, `,"legacy_version":`...), x.LegacyVersion.String())
 	b = x.Random.appendJSON(append(b, `,"random":`...))
 	if len(x.SessionID) > 0 {
 		b = x.SessionID.appendJSON(append(b, `,"session_id":`...))
 	}
-	b = appendList(append(b, `,"cipher_suites":`...), x.CipherSuites, func(b []byte, e *CipherSuite) []byte { return appendString(b, e.String()) })
+	b = appendList(append(b, `,"cipher_suites":`...), x.CipherSuites, func(b []byte, e *CipherSuite) []byte { return appendName(b, e.String()) })
 	if len(x.CompressionMethods) > 0 {
 		b = x.CompressionMethods.appendJSON(append(b, `,"compression_methods":`...))
 	}
-	b = appendList(append(b, `,"extensions":`...), x.Extensions, func(b []byte, e *Extension) []byte { return appendString(b, e.String()) })
+	b = appendList(append(b, `,"extensions":`...), x.Extensions, func(b []byte, e *Extension) []byte { return appendName(b, e.String()) })
 	if x.ServerName != "" {
 		b = appendString(append(b, `,"server_name":`...), x.ServerName)
 	}
 	if len(x.SupportedVersions) > 0 {
-		b = appendList(append(b, `,"supported_versions":`...), x.SupportedVersions, func(b []byte, e *Version) []byte { return appendString(b, e.String()) })
+		b = appendList(append(b, `,"supported_versions":`...), x.SupportedVersions, func(b []byte, e *Version) []byte { return appendName(b, e.String()) })
 	}
 	if len(x.SupportedGroups) > 0 {
-		b = appendList(append(b, `,"supported_groups":`...), x.SupportedGroups, func(b []byte, e *Group) []byte { return appendString(b, e.String()) })
+		b = appendList(append(b, `,"supported_groups":`...), x.SupportedGroups, func(b []byte, e *Group) []byte { return appendName(b, e.String()) })
 	}
 	if len(x.KeyShares) > 0 {
-		b = appendList(append(b, `,"key_shares":`...), x.KeyShares, func(b []byte, e *Group) []byte { return appendString(b, e.String()) })
+		b = appendList(append(b, `,"key_shares":`...), x.KeyShares, func(b []byte, e *Group) []byte { return appendName(b, e.String()) })
 	}
 	if len(x.SignatureSchemes) > 0 {
-		b = appendList(append(b, `,"signature_schemes":`...), x.SignatureSchemes, func(b []byte, e *SignatureScheme) []byte { return appendString(b, e.String()) })
+		b = appendList(append(b, `,"signature_schemes":`...), x.SignatureSchemes, func(b []byte, e *SignatureScheme) []byte { return appendName(b, e.String()) })
 	}
 	if len(x.CertSignatures) > 0 {
-		b = appendList(append(b, `,"signature_schemes_cert":`...), x.CertSignatures, func(b []byte, e *SignatureScheme) []byte { return appendString(b, e.String()) })
+		b = appendList(append(b, `,"signature_schemes_cert":`...), x.CertSignatures, func(b []byte, e *SignatureScheme) []byte { return appendName(b, e.String()) })
 	}
 	if len(x.ALPN) > 0 {
 		b = appendList(append(b, `,"alpn":`...), x.ALPN, func(b []byte, e *string) []byte { return appendString(b, *e) })
@@ -201,7 +201,7 @@ func (x *ClientHello) appendFields(b []byte) []byte {
 		b = x.PointFormats.appendJSON(append(b, `,"point_formats":`...))
 	}
 	if len(x.PSKModes) > 0 {
-		b = appendList(append(b, `,"psk_modes":`...), x.PSKModes, func(b []byte, e *PSKMode) []byte { return appendString(b, e.String()) })
+		b = appendList(append(b, `,"psk_modes":`...), x.PSKModes, func(b []byte, e *PSKMode) []byte { return appendName(b, e.String()) })
 	}
 	if x.PSKIdentities != 0 {
 		b = strconv.AppendInt(append(b, `,"psk_identities":`...), int64(x.PSKIdentities), 10)
@@ -240,16 +240,16 @@ func (x *ClientHello) appendFields(b []byte) []byte {
 }
 
 func (x *ServerHello) appendFields(b []byte) []byte {
-	b = appendString(append(b, `,"legacy_version":`...), x.LegacyVersion.String())
-	b = appendString(append(b, `,"version":`...), x.Version.String())
+	b = appendName(append(b, `,"legacy_version":`...), x.LegacyVersion.String())
+	b = appendName(append(b, `,"version":`...), x.Version.String())
 	b = x.Random.appendJSON(append(b, `,"random":`...))
 	if len(x.SessionID) > 0 {
 		b = x.SessionID.appendJSON(append(b, `,"session_id":`...))
 	}
-	b = appendString(append(b, `,"cipher_suite":`...), x.CipherSuite.String())
-	b = appendList(append(b, `,"extensions":`...), x.Extensions, func(b []byte, e *Extension) []byte { return appendString(b, e.String()) })
+	b = appendName(append(b, `,"cipher_suite":`...), x.CipherSuite.String())
+	b = appendList(append(b, `,"extensions":`...), x.Extensions, func(b []byte, e *Extension) []byte { return appendName(b, e.String()) })
 	if x.Group != 0 {
-		b = appendString(append(b, `,"group":`...), x.Group.String())
+		b = appendName(append(b, `,"group":`...), x.Group.String())
 	}
 	if x.PSK != nil {
 		b = strconv.AppendUint(append(b, `,"psk":`...), uint64(*x.PSK), 10)
@@ -282,7 +282,7 @@ func (x *ServerHello) appendFields(b []byte) []byte {
 }
 
 func (x *EncryptedExtensions) appendFields(b []byte) []byte {
-	b = appendList(append(b, `,"extensions":`...), x.Extensions, func(b []byte, e *Extension) []byte { return appendString(b, e.String()) })
+	b = appendList(append(b, `,"extensions":`...), x.Extensions, func(b []byte, e *Extension) []byte { return appendName(b, e.String()) })
 	if len(x.ALPN) > 0 {
 		b = appendList(append(b, `,"alpn":`...), x.ALPN, func(b []byte, e *string) []byte { return appendString(b, *e) })
 	}
@@ -302,13 +302,13 @@ func (x *Certificate) appendFields(b []byte) []byte {
 
 func (x *ServerKeyExchange) appendFields(b []byte) []byte {
 	if x.Group != 0 {
-		b = appendString(append(b, `,"group":`...), x.Group.String())
+		b = appendName(append(b, `,"group":`...), x.Group.String())
 	}
 	if x.DHBits != 0 {
 		b = strconv.AppendInt(append(b, `,"dh_bits":`...), int64(x.DHBits), 10)
 	}
 	if x.SignatureScheme != 0 {
-		b = appendString(append(b, `,"signature_scheme":`...), x.SignatureScheme.String())
+		b = appendName(append(b, `,"signature_scheme":`...), x.SignatureScheme.String())
 	}
 	return b
 }
@@ -321,20 +321,20 @@ func (x *CertificateRequest) appendFields(b []byte) []byte {
 		b = x.Types.appendJSON(append(b, `,"types":`...))
 	}
 	if len(x.SignatureSchemes) > 0 {
-		b = appendList(append(b, `,"signature_schemes":`...), x.SignatureSchemes, func(b []byte, e *SignatureScheme) []byte { return appendString(b, e.String()) })
+		b = appendList(append(b, `,"signature_schemes":`...), x.SignatureSchemes, func(b []byte, e *SignatureScheme) []byte { return appendName(b, e.String()) })
 	}
 	if len(x.Authorities) > 0 {
 		b = appendList(append(b, `,"authorities":`...), x.Authorities, func(b []byte, e *string) []byte { return appendString(b, *e) })
 	}
 	if len(x.Extensions) > 0 {
-		b = appendList(append(b, `,"extensions":`...), x.Extensions, func(b []byte, e *Extension) []byte { return appendString(b, e.String()) })
+		b = appendList(append(b, `,"extensions":`...), x.Extensions, func(b []byte, e *Extension) []byte { return appendName(b, e.String()) })
 	}
 	return b
 }
 
 func (x *CertificateVerify) appendFields(b []byte) []byte {
 	if x.SignatureScheme != 0 {
-		b = appendString(append(b, `,"signature_scheme":`...), x.SignatureScheme.String())
+		b = appendName(append(b, `,"signature_scheme":`...), x.SignatureScheme.String())
 	}
 	b = strconv.AppendInt(append(b, `,"len":`...), int64(x.Len), 10)
 	return b

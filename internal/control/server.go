@@ -74,6 +74,9 @@ func NewServer(l *Listener, limits Limits) *Server {
 // Event queues an event for the history and the readers. It never blocks.
 func (s *Server) Event(e *event.Event) { s.queue.Event(e) }
 
+// Events queues several events likewise.
+func (s *Server) Events(es []*event.Event) { s.queue.Events(es) }
+
 // Packed has events that were queued, and are in the history, be packed there. It
 // implements trace.Keeper.
 func (s *Server) Packed(conn uint64, p *pack.Packed) { s.history.pack(conn, p) }

@@ -1,5 +1,6 @@
 // Jsongen writes the _gen.go files of package event: for each type that is
-// encoded as an object, a method that appends its fields, as its json tags say.
+// encoded as an object, a method that appends its fields, as its json tags say, and
+// one that says how much memory it refers to.
 //
 // It is run by go generate, in the folder of the package. It reads the source
 // and does not import the package, so that it works also where what it made

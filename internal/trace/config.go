@@ -14,6 +14,14 @@ type Sink interface {
 	Event(e *event.Event)
 }
 
+// A BatchSink is a Sink that takes several events at once. It gets them a little
+// later, when the observations at hand are done, by Events only. The slice is valid
+// during the call.
+type BatchSink interface {
+	Sink
+	Events(es []*event.Event)
+}
+
 // A Keeper is a Sink that keeps the events of connections that are open. When one
 // rests, it is given them packed, to have in their place.
 type Keeper interface {

@@ -111,7 +111,7 @@ func (c *conn) take(o *observation) {
 		return
 	}
 	if !c.tls.blocked() {
-		c.handle(o)
+		c.handle(o, &c.t.pkt)
 		c.block()
 		return
 	}
@@ -133,10 +133,13 @@ func (c *conn) replay() {
 		o := c.held[0]
 		c.held[0] = observation{}
 		c.held = c.held[1:]
-		if o.packet != nil {
-			c.t.heldBytes -= cap(o.packet.buf)
+		if p := o.packet; p != nil {
+			c.t.heldBytes -= cap(p.buf)
+			if c.leg == nil {
+				c.t.heldPkt.ParseLen(p.buf, p.length) // it parsed before
+			}
 		}
-		c.handle(&o)
+		c.handle(&o, &c.t.heldPkt)
 	}
 	if len(c.held) == 0 {
 		c.held = nil
@@ -177,14 +180,15 @@ func (c *conn) giveUpKeys() {
 	c.replay()
 }
 
-func (c *conn) handle(o *observation) {
+// handle handles an observation. Pkt is its packet, if it is one of segments.
+func (c *conn) handle(o *observation, pkt *tcptrack.Packet) {
 	switch {
 	case o.packet != nil && c.leg != nil:
 		c.observeBytes(o)
 	case o.upstream != nil:
 		c.observeUpstream(o)
 	case o.packet != nil:
-		c.observePacket(o)
+		c.observePacket(o, pkt)
 	case o.state != nil:
 		c.observeState(o)
 	case o.drop != nil:
@@ -194,13 +198,9 @@ func (c *conn) handle(o *observation) {
 	}
 }
 
-func (c *conn) observePacket(o *observation) {
+func (c *conn) observePacket(o *observation, pkt *tcptrack.Packet) {
 	p := o.packet
 	defer p.release()
-	pkt := &c.t.pkt
-	if err := pkt.ParseLen(p.buf, p.length); err != nil {
-		return // it parsed before
-	}
 	if o.at.After(c.last) {
 		c.last = o.at
 	}

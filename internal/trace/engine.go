@@ -28,7 +28,12 @@ type engine struct {
 	ended      *list.List         // of *conn that are kept for stray segments, oldest end first
 	waiting    map[*conn]struct{} // those that wait for a word of our TLS endpoint
 	heldBytes  int                // of the packets that are held for a key
-	pkt        tcptrack.Packet
+	pkt        tcptrack.Packet    // the one at hand
+	heldPkt    tcptrack.Packet    // one that was held, which is handled while pkt is at hand
+
+	sinks   []Sink         // of cfg, those that take events one by one
+	batched []BatchSink    // the others
+	batch   []*event.Event // for them
 
 	histories *histories        // nil if nobody reads them
 	keys      *keyRing          // nil if secrets come with their connection
@@ -36,7 +41,7 @@ type engine struct {
 }
 
 func newEngine(cfg Config, l limits, now time.Time) *engine {
-	return &engine{
+	t := &engine{
 		cfg:        cfg,
 		limits:     l,
 		start:      now,
@@ -50,6 +55,14 @@ func newEngine(cfg Config, l limits, now time.Time) *engine {
 		ended:      list.New(),
 		waiting:    make(map[*conn]struct{}),
 	}
+	for _, s := range cfg.Sinks {
+		if b, ok := s.(BatchSink); ok {
+			t.batched = append(t.batched, b)
+		} else {
+			t.sinks = append(t.sinks, s)
+		}
+	}
+	return t
 }
 
 // observe makes events of one observation.
@@ -74,6 +87,7 @@ func (t *engine) observe(o *observation) {
 	case o.other != nil:
 		t.tell(o.at, o.other)
 	case o.barrier != nil:
+		t.flush()
 		close(o.barrier)
 	}
 }
@@ -81,7 +95,7 @@ func (t *engine) observe(o *observation) {
 // observePacket takes a packet of the data path.
 func (t *engine) observePacket(o *observation) {
 	p := &t.pkt
-	if o.packet.stray || p.Parse(o.packet.buf) != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
+	if o.packet.stray || p.ParseLen(o.packet.buf, o.packet.length) != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
 		t.capture(o, 0)
 		o.packet.release()
 		return
@@ -272,8 +286,31 @@ func (t *engine) tell(at time.Time, body event.Body) {
 	t.send(&event.Event{Time: at, T: at.Sub(t.start), N: t.n, View: event.Wire, Body: body})
 }
 
+// manyEvents are so many that they are not to wait for more.
+const manyEvents = 1024
+
 func (t *engine) send(e *event.Event) {
-	for _, s := range t.cfg.Sinks {
+	for _, s := range t.sinks {
 		s.Event(e)
 	}
+	if len(t.batched) == 0 {
+		return
+	}
+	t.batch = append(t.batch, e)
+	if len(t.batch) >= manyEvents {
+		t.flush()
+	}
+}
+
+// flush gives the events that were gathered to the sinks that take several at once.
+// It is to be called when the observations at hand are done.
+func (t *engine) flush() {
+	if len(t.batch) == 0 {
+		return
+	}
+	for _, s := range t.batched {
+		s.Events(t.batch)
+	}
+	clear(t.batch)
+	t.batch = t.batch[:0]
 }

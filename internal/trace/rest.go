@@ -37,6 +37,7 @@ func (t *engine) stopWatching(c *conn) {
 // called again soon, for others, it returns a channel that says so at once, and
 // else nil.
 func (t *engine) packResting() <-chan struct{} {
+	t.flush() // a keeper packs what it has
 	for range restAtOnce {
 		e := t.awake.Front()
 		if e == nil {

@@ -29,9 +29,6 @@ type Queue struct {
 // DefaultQueue is the bound on the events of a Queue, about 32 MB of them.
 const DefaultQueue = 1 << 17
 
-// manyEvents are so many that they are not to wait for more.
-const manyEvents = 1024
-
 // NewQueue starts a goroutine that hands events on to sink. Flush, if it is not
 // nil, is called whenever the queue has run empty, and before Close returns.
 // At most max events wait, besides those that are being handed on.
@@ -42,23 +39,29 @@ func NewQueue(sink Sink, flush func() error, max int) *Queue {
 }
 
 // Event queues e. It never blocks.
-func (q *Queue) Event(e *event.Event) {
+func (q *Queue) Event(e *event.Event) { q.Events([]*event.Event{e}) }
+
+// Events queues several events. It implements BatchSink, and never blocks.
+func (q *Queue) Events(es []*event.Event) {
 	q.mu.Lock()
-	if q.closed || len(q.events) >= q.max {
-		if q.lost == 0 {
-			q.since = e.Time
-		}
-		q.lost++
-		q.mu.Unlock()
-		return
+	before, taken := len(q.events), 0
+	if !q.closed && before < q.max {
+		q.tellLost()
+		taken = min(max(q.max-len(q.events), 1), len(es)) // one beside the gap
+		q.events = append(q.events, es[:taken]...)
 	}
-	q.tellLost()
-	q.events = append(q.events, e)
-	much := len(q.events) == manyEvents
+	if lost := es[taken:]; len(lost) > 0 {
+		if q.lost == 0 {
+			q.since = lost[0].Time
+		}
+		q.lost += uint64(len(lost))
+	}
+	now := len(q.events)
 	q.mu.Unlock()
-	if much {
+	switch {
+	case before < manyEvents && now >= manyEvents:
 		q.hurry()
-	} else {
+	case taken > 0:
 		q.wake()
 	}
 }

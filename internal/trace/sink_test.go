@@ -109,3 +109,59 @@ func TestQueueClose(t *testing.T) {
 	}
 	closers.Wait()
 }
+
+// batches is a BatchSink.
+type batches struct {
+	t     *testing.T
+	calls int
+	*recorder
+}
+
+func (b *batches) Event(*event.Event) { b.t.Error("an event by itself") }
+
+func (b *batches) Events(es []*event.Event) {
+	b.calls++
+	for _, e := range es {
+		b.recorder.Event(e)
+	}
+}
+
+// What takes several events at once gets the same ones as what takes them one by
+// one, as soon as what was observed is done, and the last at the end.
+func TestBatchSink(t *testing.T) {
+	one, several := newRecorder(t), &batches{t: t, recorder: newRecorder(t)}
+	tr := newTracer(Config{Endpoint: event.Server, Sinks: []Sink{several, one}}, defaultLimits)
+	w := newWire(t, tr)
+	w.connect()
+	w.sync()
+	several.want(1, connected)
+	if n := len(one.of(1)); several.calls >= n {
+		t.Errorf("%d calls for %d events", several.calls, n)
+	}
+	tr.Close()
+	several.want(1, connected+"close shutdown")
+	if diff := cmp.Diff(one.json, several.json); diff != "" {
+		t.Errorf("(-one by one +several):\n%s", diff)
+	}
+}
+
+// Of several events at once a queue takes as many as there is room for.
+func TestQueueBatchGap(t *testing.T) {
+	s := &slow{step: make(chan struct{}), waiting: make(chan struct{})}
+	q := NewQueue(s, s.flush, 3)
+	q.Event(device("a"))
+	<-s.waiting
+	q.Events([]*event.Event{device("b"), device("c"), device("d"), device("lost"), device("lost")})
+	go func() {
+		for range s.waiting {
+			s.step <- struct{}{}
+		}
+	}()
+	s.step <- struct{}{}
+	q.Close()
+	close(s.waiting)
+	want := []string{"device test0 a", "device test0 b", "device test0 c", "device test0 d", "gap 2 events: the sink was too slow"}
+	if diff := cmp.Diff(want, s.got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -53,6 +53,14 @@ func (c wiretap) Write(b []byte) (int, error) {
 // record runs a session in which the client says hello, and the server says so.
 func record(t testing.TB, version uint16) *session {
 	t.Helper()
+	return recordWith(t, func(client, server *tls.Config) {
+		client.MaxVersion, server.MaxVersion, server.SessionTicketsDisabled = version, version, true
+	})
+}
+
+// recordWith is record with other configurations.
+func recordWith(t testing.TB, configure func(client, server *tls.Config)) *session {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -64,11 +72,10 @@ func record(t testing.TB, version uint16) *session {
 	}
 	s := &session{}
 	a, b := net.Pipe()
-	client := tls.Client(wiretap{a, s, event.Client}, &tls.Config{ServerName: "shop.example", InsecureSkipVerify: true, MaxVersion: version})
-	server := tls.Server(wiretap{b, s, event.Server}, &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		MaxVersion:   version, SessionTicketsDisabled: true, KeyLogWriter: &s.keys,
-	})
+	theirs := &tls.Config{ServerName: "shop.example", InsecureSkipVerify: true}
+	ours := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, KeyLogWriter: &s.keys}
+	configure(theirs, ours)
+	client, server := tls.Client(wiretap{a, s, event.Client}, theirs), tls.Server(wiretap{b, s, event.Server}, ours)
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		buf := make([]byte, 5)

@@ -74,10 +74,12 @@ func (t *Tracer) run() {
 		}
 		t.tellLost("packets", lost.packets)
 		t.tellLost("observations", lost.observations)
+		t.flush()
 		clear(items)
 		spare = items[:0]
 		if quit {
 			t.closeAll("shutdown")
+			t.flush()
 			return
 		}
 	}

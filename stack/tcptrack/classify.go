@@ -5,14 +5,22 @@ import "synscope/event"
 // describe makes the event of a segment, without what the segments before say
 // of it.
 func describe(s, r *half, p *Packet, frame uint64, offload int) *event.Segment {
-	e := &event.Segment{
-		Flags: p.Flags, Seq: p.Seq, SeqRel: s.relative(p.Seq), Len: p.Len, Window: int(p.Window),
-		Options: p.Options.event(), Offload: offload, Frame: frame,
-	}
+	e := &segmentEvent{Segment: event.Segment{
+		Flags: p.Flags, Seq: p.Seq, SeqRel: s.relative(p.Seq), Len: p.Len, Window: int(p.Window), Offload: offload, Frame: frame,
+	}}
 	if p.Flags.Has(event.ACK) {
 		e.Ack, e.AckRel = p.Ack, r.relative(p.Ack)
 	}
-	return e
+	p.Options.tell(e)
+	return &e.Segment
+}
+
+// A segmentEvent is the event of a segment with the options that it refers to, in
+// one allocation.
+type segmentEvent struct {
+	event.Segment
+	timestamps  event.Timestamps
+	windowScale uint8
 }
 
 // classify says what a segment of s's is by the segments before it.

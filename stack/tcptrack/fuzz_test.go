@@ -30,7 +30,7 @@ func FuzzParse(f *testing.F) {
 			if len(p.Payload) > p.Len || p.TransportOffset+tcpMinHeader+len(p.Payload) > len(b) {
 				t.Fatalf("payload %d of %d at %d in %d bytes", len(p.Payload), p.Len, p.TransportOffset, len(b))
 			}
-			p.Options.event()
+			told(&p.Options)
 		}
 	})
 }

@@ -83,22 +83,23 @@ func (o *Options) parseOne(kind uint8, v []byte) {
 	}
 }
 
-// event returns the options as an event tells them. Absolute SACK numbers stay
-// absolute.
-func (o *Options) event() event.TCPOptions {
-	e := event.TCPOptions{MSS: o.MSS, SACKPermitted: o.SACKPermitted, FastOpen: o.FastOpen, Malformed: o.Malformed}
+// tell fills in the options as the event of a segment tells them. Absolute SACK
+// numbers stay absolute.
+func (o *Options) tell(e *segmentEvent) {
+	t := &e.Options
+	t.MSS, t.SACKPermitted, t.FastOpen, t.Malformed = o.MSS, o.SACKPermitted, o.FastOpen, o.Malformed
 	if o.HasWindowScale {
-		ws := o.WindowScale
-		e.WindowScale = &ws
+		e.windowScale = o.WindowScale
+		t.WindowScale = &e.windowScale
 	}
 	if o.HasTimestamps {
-		e.Timestamps = &event.Timestamps{Val: o.TSVal, Ecr: o.TSEcr}
+		e.timestamps = event.Timestamps{Val: o.TSVal, Ecr: o.TSEcr}
+		t.Timestamps = &e.timestamps
 	}
 	if o.nSACK > 0 {
-		e.SACK = append([]event.SACKBlock(nil), o.sack[:o.nSACK]...)
+		t.SACK = append([]event.SACKBlock(nil), o.sack[:o.nSACK]...)
 	}
 	if o.nUnknown > 0 {
-		e.Unknown = append([]uint8(nil), o.unknown[:o.nUnknown]...)
+		t.Unknown = append([]uint8(nil), o.unknown[:o.nUnknown]...)
 	}
-	return e
 }

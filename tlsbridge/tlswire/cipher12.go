@@ -9,6 +9,8 @@ import (
 	"encoding/binary"
 	"hash"
 
+	"golang.org/x/crypto/chacha20poly1305"
+
 	"synscope/event"
 )
 
@@ -84,9 +86,14 @@ func (k *key12) setCipher(b bulk, key []byte) (err error) {
 		k.block, err = des.NewTripleDESCipher(key)
 	case bulkAES:
 		k.block, err = aes.NewCipher(key)
-	case bulkGCM, bulkCCM, bulkCCM8, bulkChaCha20:
-		k.explicit = b != bulkChaCha20
-		k.aead, err = newAEAD(b, key)
+	case bulkGCM, bulkCCM, bulkCCM8:
+		k.explicit = true
+		var block cipher.Block
+		if block, err = aes.NewCipher(key); err == nil {
+			k.aead, err = newAEAD(b, block)
+		}
+	case bulkChaCha20:
+		k.aead, err = chacha20poly1305.New(key)
 	}
 	return err
 }

@@ -14,8 +14,9 @@ const (
 	maxHeld      = 128 << 10
 	heldOverhead = 64
 	// maxSecrets bounds the secrets kept: those of a connection that is
-	// renegotiated a few times.
-	maxSecrets = 64
+	// renegotiated a few times. A handshake of TLS 1.3 has usualSecrets.
+	maxSecrets   = 64
+	usualSecrets = 4
 )
 
 // A Stamp says when, and in which packet, bytes were seen.
@@ -48,6 +49,7 @@ type Decoder struct {
 	queue       []*unit
 	held        int // bytes in queue, with overhead
 
+	listed   []uint64    // packets, as an event lists them
 	takeUnit func(*unit) // the method take, bound once: no allocation for each Feed
 }
 
@@ -122,11 +124,11 @@ type Secret struct {
 	Candidate bool
 }
 
-// Secret gives a secret. What was held for it is told now. Secrets may come in
-// any order and before the ClientHello; those of labels that are not needed are
-// ignored. At most maxSecrets are kept, further ones are counted in the Summary.
+// Secret gives a secret, whose bytes are not to change any more. What was held for
+// it is told now. Secrets may come in any order and before the ClientHello; those
+// of labels that are not needed are ignored. At most maxSecrets are kept, further
+// ones are counted in the Summary.
 func (d *Decoder) Secret(s Secret) {
-	s.ClientRandom, s.Secret = bytes.Clone(s.ClientRandom), bytes.Clone(s.Secret)
 	d.addSecret(s)
 	d.drain()
 }
@@ -138,6 +140,9 @@ func (d *Decoder) addSecret(s Secret) {
 	if len(d.secrets) == maxSecrets {
 		d.secretsLost++
 		return
+	}
+	if d.secrets == nil {
+		d.secrets = make([]Secret, 0, usualSecrets)
 	}
 	d.secrets = append(d.secrets, s)
 }
@@ -317,7 +322,7 @@ func (d *Decoder) undecoded(u *unit, h *half, reason, detail string) {
 	}
 	h.runs = append(h.runs, undecodedRun{reason: reason})
 	d.emit(u.at, u.from, &event.Undecoded{
-		Reason: reason, Detail: detail, Len: len(u.body), Records: 1, Frames: listFrames(u.frames),
+		Reason: reason, Detail: detail, Len: len(u.body), Records: 1, Frames: d.listFrames(u.frames),
 	})
 }
 

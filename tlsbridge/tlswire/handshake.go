@@ -92,7 +92,7 @@ func (d *Decoder) handshakeRecord(u *unit, h *half, epoch event.Epoch, b []byte)
 		}
 		m := &event.Message{
 			Type: typ, Len: n, Encrypted: epoch != event.EpochPlain, Epoch: epoch,
-			Records: a.records, Frames: listFrames(a.frames),
+			Records: a.records, Frames: d.listFrames(a.frames),
 		}
 		before := h.epoch
 		d.message(u, h, m, b[4:4+n])
@@ -282,7 +282,7 @@ func (d *Decoder) changeCipherSpec(u *unit, h *half, epoch event.Epoch, body []b
 	// Before the ServerHello only a TLS 1.3 client sends one: after a
 	// HelloRetryRequest, or before early data (RFC 8446, appendix D.4).
 	dummy := k.is13() || k.version == 0 && (k.retried || k.early)
-	d.emit(u.at, h.side, &event.ChangeCipherSpec{Dummy: dummy, Frames: listFrames(u.frames)})
+	d.emit(u.at, h.side, &event.ChangeCipherSpec{Dummy: dummy, Frames: d.listFrames(u.frames)})
 	if dummy || k.version == 0 {
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,18 +30,43 @@ var (
 )
 
 // expandLabel is HKDF-Expand-Label with an empty context (RFC 8446, section
-// 7.1), for at most as many bytes as the hash has: the first block of
-// HKDF-Expand (RFC 5869, section 2.3). The HMAC is keyed with the secret and has
-// taken nothing yet.
-func expandLabel(mac hash.Hash, label string, n int) []byte {
+// 7.1). It fills dst, with at most as many bytes as the hash has: the first block
+// of HKDF-Expand (RFC 5869, section 2.3), which is one HMAC (RFC 2104). The hash
+// is the one that has the secret's length, SHA-256 or SHA-384. It is called eight
+// times for each handshake, where crypto/hkdf makes a dozen allocations each time.
+func expandLabel(dst, secret []byte, label string) {
 	const prefix, counter = "tls13 ", 1
-	info := make([]byte, 0, 32)
-	info = binary.BigEndian.AppendUint16(info, uint16(n))
-	info = append(info, byte(len(prefix)+len(label)))
-	info = append(append(info, prefix...), label...)
-	info = append(info, 0, counter)
-	mac.Write(info)
-	return mac.Sum(nil)[:n]
+	const room = sha512.BlockSize + 64 // of a padded key and what follows
+	inner := pad(make([]byte, 0, room), secret, 0x36)
+	inner = binary.BigEndian.AppendUint16(inner, uint16(len(dst)))
+	inner = append(inner, byte(len(prefix)+len(label)))
+	inner = append(append(inner, prefix...), label...)
+	inner = append(inner, 0, counter)
+	outer := pad(make([]byte, 0, room), secret, 0x5c)
+	if len(secret) == sha256.Size {
+		sum := sha256.Sum256(inner)
+		sum = sha256.Sum256(append(outer, sum[:]...))
+		copy(dst, sum[:])
+		return
+	}
+	sum := sha512.Sum384(inner)
+	sum = sha512.Sum384(append(outer, sum[:]...))
+	copy(dst, sum[:])
+}
+
+// pad appends a key of HMAC, padded to a block of its hash, each byte XORed.
+func pad(b, key []byte, xor byte) []byte {
+	size := sha256.BlockSize
+	if len(key) > sha256.Size {
+		size = sha512.BlockSize
+	}
+	for _, k := range key {
+		b = append(b, k^xor)
+	}
+	for range size - len(key) {
+		b = append(b, xor)
+	}
+	return b
 }
 
 // A key13 opens the records of one direction and epoch of TLS 1.3 (RFC 8446,
@@ -61,32 +88,27 @@ func newKey13(s suite, secret []byte) (*key13, error) {
 	if s.kx != "" || !s.aead() {
 		return nil, errNoCipher
 	}
-	if n := s.hash().Size(); len(secret) != n {
-		return nil, fmt.Errorf("secret of %d bytes, want %d", len(secret), n)
+	if len(secret) != s.hashLen {
+		return nil, fmt.Errorf("secret of %d bytes, want %d", len(secret), s.hashLen)
 	}
-	mac := hmac.New(s.hash, secret)
-	key := expandLabel(mac, "key", s.keyLen)
-	mac.Reset()
-	iv := expandLabel(mac, "iv", nonceLen)
-	k := &key13{suite: s, secret: secret, iv: [nonceLen]byte(iv)}
+	k := &key13{suite: s, secret: secret}
+	key := make([]byte, 32)[:s.keyLen]
+	expandLabel(key, secret, "key")
+	expandLabel(k.iv[:], secret, "iv")
 	var err error
 	if s.bulk == bulkChaCha20 {
 		k.chacha = key
-	} else if k.block, err = aes.NewCipher(key); err != nil {
-		return nil, err
+		k.aead, err = chacha20poly1305.New(key)
+		return k, err
 	}
-	k.aead, err = newAEAD(s.bulk, key)
+	if k.block, err = aes.NewCipher(key); err == nil {
+		k.aead, err = newAEAD(s.bulk, k.block)
+	}
 	return k, err
 }
 
-func newAEAD(b bulk, key []byte) (opener, error) {
-	if b == bulkChaCha20 {
-		return chacha20poly1305.New(key)
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
+// newAEAD returns an AEAD of AES.
+func newAEAD(b bulk, block cipher.Block) (opener, error) {
 	switch b {
 	case bulkCCM:
 		return &ccm{block, 16}, nil
@@ -98,7 +120,9 @@ func newAEAD(b bulk, key []byte) (opener, error) {
 
 // next returns the keys after a KeyUpdate (RFC 8446, section 7.2).
 func (k *key13) next() (*key13, error) {
-	return newKey13(k.suite, expandLabel(hmac.New(k.suite.hash, k.secret), "traffic upd", len(k.secret)))
+	secret := make([]byte, len(k.secret))
+	expandLabel(secret, k.secret, "traffic upd")
+	return newKey13(k.suite, secret)
 }
 
 // setNonce makes the nonce of the next record.

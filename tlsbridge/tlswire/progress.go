@@ -190,7 +190,7 @@ func (d *Decoder) alert(u *unit, h *half, epoch event.Epoch, body []byte) {
 	}
 	a := &event.Alert{
 		Level: alertLevel(body[0]), Description: event.AlertDescription(body[1]), Code: body[1],
-		Encrypted: epoch != event.EpochPlain, Epoch: epoch, Frames: listFrames(u.frames),
+		Encrypted: epoch != event.EpochPlain, Epoch: epoch, Frames: d.listFrames(u.frames),
 	}
 	d.emit(u.at, h.side, a)
 	switch {
@@ -326,7 +326,7 @@ func (d *Decoder) halfEnded(u *unit, h *half) {
 	if a := &h.messages; len(a.buf) > 0 {
 		cut := &event.Undecoded{
 			Reason: "truncated", Detail: "handshake message that did not complete: " + event.HandshakeType(a.buf[0]).String(),
-			Len: len(a.buf), Records: a.records, Frames: listFrames(a.frames),
+			Len: len(a.buf), Records: a.records, Frames: d.listFrames(a.frames),
 		}
 		d.seen.undecoded(h.side, cut)
 		d.emit(u.at, h.side, cut)

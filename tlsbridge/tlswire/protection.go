@@ -95,7 +95,7 @@ func (d *Decoder) applicationData(u *unit, h *half, epoch event.Epoch) {
 	h.app.Bytes += uint64(len(u.body))
 	if h.appEpoch != epoch {
 		h.appEpoch = epoch
-		d.emit(u.at, h.side, &event.ApplicationData{Len: len(u.body), Epoch: epoch, Frames: listFrames(u.frames)})
+		d.emit(u.at, h.side, &event.ApplicationData{Len: len(u.body), Epoch: epoch, Frames: d.listFrames(u.frames)})
 	}
 	if d.established {
 		d.proven(h.side)

@@ -255,5 +255,11 @@ func addFrames(frames, more []uint64) []uint64 {
 	return frames
 }
 
-// listFrames returns a copy for an event, which is never nil.
-func listFrames(frames []uint64) []uint64 { return append([]uint64{}, frames...) }
+// listFrames returns a copy for an event, which is never nil. Events that list the
+// same packets share it.
+func (d *Decoder) listFrames(frames []uint64) []uint64 {
+	if d.listed == nil || !slices.Equal(d.listed, frames) {
+		d.listed = append([]uint64{}, frames...)
+	}
+	return d.listed
+}

@@ -35,6 +35,8 @@ type suite struct {
 	keyLen int              // of the bulk cipher's key, in bytes
 	mac    func() hash.Hash // of the HMAC that protects a record; nil for an AEAD
 	hash   func() hash.Hash // of the PRF (TLS 1.2) or of HKDF (TLS 1.3)
+	// hashLen is how many bytes hash has.
+	hashLen int
 }
 
 var bulks = map[string]struct {
@@ -73,7 +75,7 @@ func suiteOf(cs event.CipherSuite) suite {
 		protection = after
 		s.kx, s.auth = keyExchangeOf(exchange)
 	}
-	s.hash = sha256.New // TLS 1.2 uses SHA-256 wherever the name says no better (RFC 5246, section 5)
+	s.hash, s.hashLen = sha256.New, sha256.Size // TLS 1.2 uses SHA-256 wherever the name says no better (RFC 5246, section 5)
 	if strings.Contains(name, "EXPORT") {
 		return s
 	}
@@ -86,7 +88,7 @@ func suiteOf(cs event.CipherSuite) suite {
 		}
 	}
 	if strings.HasSuffix(protection, "_SHA384") {
-		s.hash = sha512.New384
+		s.hash, s.hashLen = sha512.New384, sha512.Size384
 	}
 	b := bulks[cipher]
 	s.bulk, s.keyLen = b.bulk, b.keyLen
