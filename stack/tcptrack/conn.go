@@ -1,6 +1,7 @@
 package tcptrack
 
 import (
+	"slices"
 	"time"
 
 	"synscope/event"
@@ -42,8 +43,19 @@ type Chunk struct {
 	// B is valid until the next call of Segment, and no longer than the
 	// packet that was given to it.
 	B []byte
+	// More are the bytes after B, of a packet in several pieces.
+	More [][]byte
 	// Gap is a number of bytes, in place of B, that were not seen.
 	Gap int
+}
+
+// Len returns the number of bytes, seen or not.
+func (c *Chunk) Len() int {
+	n := len(c.B) + c.Gap
+	for _, v := range c.More {
+		n += len(v)
+	}
+	return n
 }
 
 // A Result is what one segment meant. It is valid until the next call of the
@@ -128,8 +140,19 @@ func (c *Conn) stream(from event.Side, frame uint64, s, r *half, p *Packet) {
 // payload takes the payload of a segment, up to the FIN. That of a SYN waits
 // until the peer acknowledges it or not (RFC 7413, section 4.2).
 func (c *Conn) payload(from event.Side, frame uint64, s *half, p *Packet) {
+	b, cut := p.Payload, p.missing()
+	if len(p.More) > 0 {
+		if cut == 0 && !s.fin && !p.Flags.Has(event.SYN) && s.stream.ready(p.Seq) {
+			// Nearly all that is long comes in order, and need not be in one piece.
+			c.chunks = append(c.chunks, Chunk{From: from, Frame: frame, B: b, More: p.More})
+			s.stream.next += uint32(p.Len)
+			s.bytes += uint64(p.Len)
+			return
+		}
+		b = slices.Concat(append([][]byte{b}, p.More...)...)
+	}
 	d := piece{
-		seq: p.dataSeq(), b: p.Payload, cut: p.Len - len(p.Payload), frame: frame,
+		seq: p.dataSeq(), b: b, cut: cut, frame: frame,
 		tsVal: p.Options.TSVal, timed: p.Options.HasTimestamps,
 	}
 	if s.fin {
@@ -149,7 +172,7 @@ func (c *Conn) payload(from event.Side, frame uint64, s *half, p *Packet) {
 func (c *Conn) attribute(i int, side event.Side) {
 	for ; i < len(c.chunks); i++ {
 		c.chunks[i].From = side
-		c.halfs[side].bytes += uint64(len(c.chunks[i].B) + c.chunks[i].Gap)
+		c.halfs[side].bytes += uint64(c.chunks[i].Len())
 	}
 }
 

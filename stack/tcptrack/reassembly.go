@@ -67,6 +67,9 @@ type reassembly struct {
 	held   int     // bytes in pieces
 }
 
+// ready reports whether bytes at seq are the next ones, and nothing waits for them.
+func (r *reassembly) ready(seq uint32) bool { return r.next == seq && len(r.pieces) == 0 }
+
 // segment takes a piece and appends the chunks that are in order now. It
 // returns how many bytes found no room.
 func (r *reassembly) segment(chunks []Chunk, p piece) (_ []Chunk, lost int) {
