@@ -1,7 +1,6 @@
 package tcptrack
 
 import (
-	"slices"
 	"time"
 
 	"synscope/event"
@@ -140,19 +139,8 @@ func (c *Conn) stream(from event.Side, frame uint64, s, r *half, p *Packet) {
 // payload takes the payload of a segment, up to the FIN. That of a SYN waits
 // until the peer acknowledges it or not (RFC 7413, section 4.2).
 func (c *Conn) payload(from event.Side, frame uint64, s *half, p *Packet) {
-	b, cut := p.Payload, p.missing()
-	if len(p.More) > 0 {
-		if cut == 0 && !s.fin && !p.Flags.Has(event.SYN) && s.stream.ready(p.Seq) {
-			// Nearly all that is long comes in order, and need not be in one piece.
-			c.chunks = append(c.chunks, Chunk{From: from, Frame: frame, B: b, More: p.More})
-			s.stream.next += uint32(p.Len)
-			s.bytes += uint64(p.Len)
-			return
-		}
-		b = slices.Concat(append([][]byte{b}, p.More...)...)
-	}
 	d := piece{
-		seq: p.dataSeq(), b: b, cut: cut, frame: frame,
+		seq: p.dataSeq(), b: p.Payload, more: p.More, cut: p.missing(), frame: frame,
 		tsVal: p.Options.TSVal, timed: p.Options.HasTimestamps,
 	}
 	if s.fin {

@@ -99,19 +99,24 @@ func (p *Packet) ParseLen(b []byte, wire int) error {
 	return nil
 }
 
-// ParseViews is ParseLen for a packet in several pieces. All headers must be in
-// the first.
+// ParseViews is ParseLen for a packet in several pieces: first, which has all
+// headers, and more.
 func (p *Packet) ParseViews(first []byte, more [][]byte, wire int) error {
 	if err := p.ParseLen(first, wire); err != nil || p.segment == nil {
 		return err
 	}
-	rest := p.Len - len(p.Payload) // what is left in the packet of more; padding may follow
+	rest := p.Len - len(p.Payload) // of the payload; padding may follow
 	for _, v := range more {
 		v = v[:min(len(v), rest)]
 		rest -= len(v)
-		if len(v) > 0 {
+		switch {
+		case len(v) == 0:
+		case len(p.Payload) == 0:
+			p.Payload = v
+		default:
 			p.More = append(p.More, v)
 		}
+		p.segment = nil
 	}
 	return nil
 }
@@ -250,7 +255,8 @@ func (p *Packet) dataSeq() uint32 {
 
 // VerifyChecksum reports whether the TCP checksum of the packet b, which p was
 // parsed from, is right (RFC 9293, section 3.1). It is not for packets whose
-// checksum is left to a device, and false for one that was cut short.
+// checksum is left to a device, and false for one that was cut short or is in
+// several pieces.
 func (p *Packet) VerifyChecksum(b []byte) bool {
 	if p.segment == nil || len(p.Payload) != p.Len {
 		return false
