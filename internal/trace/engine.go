@@ -28,6 +28,7 @@ type engine struct {
 	waiting    map[*conn]struct{} // those that wait for a word of our TLS endpoint
 	heldBytes  int                // of the packets that are held for a key
 	pkt        tcptrack.Packet
+	views      [][]byte // of a packet for the capture; used again
 
 	histories *histories        // nil if nobody reads them
 	keys      *keyRing          // nil if secrets come with their connection
@@ -125,8 +126,13 @@ func (t *engine) capture(o *observation, conn uint64) {
 		return
 	}
 	p := o.packet
+	t.views = append(append(t.views[:0], p.buf), p.rest...)
+	n := 0
+	for _, v := range t.views {
+		n += len(v)
+	}
 	t.cfg.Capture.Packet(p.frame, conn, event.Packet{
-		Time: o.at, From: p.from, Views: [][]byte{p.buf}, Len: len(p.buf),
+		Time: o.at, From: p.from, Views: t.views, Len: n,
 		SegmentSize: p.segment, PartialChecksum: p.partial,
 	})
 }
