@@ -6,7 +6,8 @@ import "time"
 // made of it. The tracer turns them into events; a capture keeps the packets.
 
 // A Packet is one IP packet, possibly a super-packet, as it crosses the link.
-// It and what it refers to are valid only during the call that tells of it.
+// It and what it refers to are valid only during the call that tells of it; with
+// Memory, the bytes may be kept.
 type Packet struct {
 	Time time.Time
 	// From is Client for a packet from the device to the stack, Server for
@@ -14,6 +15,10 @@ type Packet struct {
 	From Side
 	// Views hold the packet from its IP header on, in order.
 	Views [][]byte
+	// Memory is what the bytes of the Views are in, for an observer that keeps
+	// them without a copy. It is nil if they are in a buffer that is used again
+	// after the call.
+	Memory Memory
 	// Len is the length of all views.
 	Len int
 	// Stray is set on a packet for an address that is not served: no
@@ -28,6 +33,14 @@ type Packet struct {
 	// SYNCookie is set on a SYN-ACK for which no endpoint exists: its
 	// sequence number is a cookie (RFC 4987, section 3.6).
 	SYNCookie bool
+}
+
+// A Memory is memory that many refer to, and nobody writes to while they do. Its
+// methods may be called from any goroutine.
+type Memory interface {
+	// Hold keeps the memory as it is, until Release is called once for it.
+	Hold()
+	Release()
 }
 
 // An EndpointState is one state of one TCP endpoint of ours.

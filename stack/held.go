@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"synscope/event"
 )
@@ -115,6 +116,7 @@ func (in *inbound) clone() *inbound {
 		b = append(b, v...)
 	}
 	c := &inbound{Packet: in.Packet, verified: in.verified, frame: in.frame}
+	c.Memory = nil
 	c.Views = append(c.views[:0], b)
 	c.pkt.Parse(b) // as it was parsed before
 	return c
@@ -131,6 +133,6 @@ func (s *Stack) decided(flow event.Flow, v Verdict, why string) {
 	delete(s.held.byFlow, flow)
 	if s.judge(in, v, why) {
 		s.held.given.add(synID{flow, in.pkt.Seq}, time.Now())
-		s.link.deliver(flow.Server.Addr().Is4(), buffer.MakeWithData(in.Views[0]))
+		s.link.deliver(flow.Server.Addr().Is4(), gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buffer.MakeWithData(in.Views[0])}))
 	}
 }

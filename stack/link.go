@@ -17,12 +17,15 @@ import (
 	"synscope/tun"
 )
 
+// viewSizes are those of the views that a packet is read into, with room for the
+// longest IP packet; only super-packets need more than the first. They are even,
+// for checksumOK. Netstack zeroes each view that replaces one given away: a
+// super-packet of half the length costs half of that.
+var viewSizes = [...]int{firstView, 32 << 10, 32 << 10}
+
 const (
-	// firstView holds a packet of an ordinary MTU whole; only super-packets
-	// need the second view.
+	// firstView holds a packet of an ordinary MTU whole.
 	firstView = 2048
-	// secondView is room for the longest IP packet.
-	secondView = 65536
 	// gsoMaxSize is the longest payload that netstack puts into one
 	// super-packet: with its headers it must stay within 16 bits.
 	gsoMaxSize = 65536 - header.IPv6MinimumSize - header.TCPHeaderMaximumSize - 1
@@ -128,25 +131,16 @@ func (*link) SetOnCloseAction(func())                 {}
 func (l *link) readLoop() {
 	defer l.loop.Done()
 	defer close(l.stack.linkDone)
-	var first, second *buffer.View
-	bufs := make([][]byte, 2)
+	var views inViews
+	defer views.release()
 	var in inbound
 	for {
-		if first == nil {
-			first = buffer.NewViewSize(firstView)
-		}
-		if second == nil {
-			second = buffer.NewViewSize(secondView)
-		}
-		bufs[0], bufs[1] = first.AsSlice(), second.AsSlice()
-		n, off, err := l.dev.Read(bufs)
+		n, off, err := l.dev.Read(views.slices())
 		if errors.Is(err, tun.ErrPacket) {
 			l.stack.obs.Unreachable(time.Now(), &event.Unreachable{Reason: err.Error()})
 			continue
 		}
 		if err != nil {
-			first.Release()
-			second.Release()
 			l.readErr = err
 			return
 		}
@@ -155,29 +149,81 @@ func (l *link) readLoop() {
 		}
 		in.Packet = event.Packet{Time: time.Now(), From: event.Client, Len: n, SegmentSize: segmentSize(off), PartialChecksum: off.NeedsChecksum}
 		in.verified = off.NeedsChecksum || off.DataValid
-		in.Views = append(in.views[:0], bufs[0][:min(n, firstView)])
-		if n > firstView {
-			in.Views = append(in.Views, bufs[1][:n-firstView])
+		in.Views = views.packet(in.views[:0], n)
+		var pkt *gstack.PacketBuffer
+		if n > firstView { // it is worth holding
+			pkt = views.give(n)
+			in.Memory = (*memory)(pkt)
 		}
-		if !l.stack.receive(&in) {
-			continue // the views were not given away
+		switch {
+		case l.stack.receive(&in):
+			if pkt == nil {
+				pkt = views.give(n)
+			}
+			l.deliver(in.pkt.Dst.Addr().Is4(), pkt)
+		case pkt != nil:
+			pkt.DecRef()
 		}
-		var buf buffer.Buffer
-		first.CapLength(min(n, firstView))
-		buf.Append(first)
-		first = nil
-		if n > firstView {
-			second.CapLength(n - firstView)
-			buf.Append(second)
-			second = nil
-		}
-		l.deliver(in.pkt.Dst.Addr().Is4(), buf)
 	}
 }
 
-// deliver hands a packet to netstack. It takes over buf.
-func (l *link) deliver(v4 bool, buf buffer.Buffer) {
-	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buf})
+// inViews are the views that the next packet is read into. Those that no packet
+// was given are used again.
+type inViews struct {
+	views [len(viewSizes)]*buffer.View // nil: given away
+	bufs  [len(viewSizes)][]byte
+}
+
+// slices returns all that there is to read into.
+func (v *inViews) slices() [][]byte {
+	for i, size := range viewSizes {
+		if v.views[i] == nil {
+			v.views[i] = buffer.NewViewSize(size)
+			v.bufs[i] = v.views[i].AsSlice()
+		}
+	}
+	return v.bufs[:]
+}
+
+// packet appends the slices that hold the n bytes that were read.
+func (v *inViews) packet(to [][]byte, n int) [][]byte {
+	for i := 0; n > 0; i++ {
+		b := v.bufs[i][:min(n, viewSizes[i])]
+		to = append(to, b)
+		n -= len(b)
+	}
+	return to
+}
+
+// give makes a packet of the n bytes that were read.
+func (v *inViews) give(n int) *gstack.PacketBuffer {
+	var buf buffer.Buffer
+	for i := 0; n > 0; i++ {
+		v.views[i].CapLength(n)
+		n -= v.views[i].Size()
+		buf.Append(v.views[i])
+		v.views[i] = nil
+	}
+	return gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: buf})
+}
+
+func (v *inViews) release() {
+	for _, view := range v.views {
+		if view != nil {
+			view.Release()
+		}
+	}
+}
+
+// deliver hands a packet to netstack, and takes over the caller's reference. Where
+// the observer holds the packet, netstack gets a clone: it cuts and gives back
+// views of what it is given.
+func (l *link) deliver(v4 bool, pkt *gstack.PacketBuffer) {
+	if pkt.ReadRefs() > 1 {
+		held := pkt
+		pkt = held.Clone()
+		held.DecRef()
+	}
 	defer pkt.DecRef()
 	l.mu.RLock()
 	d := l.dispatcher
@@ -203,7 +249,7 @@ func (l *link) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
 		}
 		views := pkt.AsSlices()
 		out := event.Packet{
-			Time: time.Now(), From: event.Server, Views: views, Len: pkt.Size(),
+			Time: time.Now(), From: event.Server, Views: views, Memory: (*memory)(pkt), Len: pkt.Size(),
 			SegmentSize: segmentSize(off), PartialChecksum: off.NeedsChecksum,
 		}
 		frame, send := l.stack.sending(pkt, &out)

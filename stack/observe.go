@@ -13,7 +13,7 @@ import (
 type Observer interface {
 	// Packet tells of one IP packet on the link, before netstack handles it
 	// or just before it is written, and returns the packet's ordinal in the
-	// run.
+	// run. What it holds of the packet's Memory it releases in the end.
 	Packet(p *event.Packet) (frame uint64)
 	// State tells of a state of an endpoint of ours that differs from the one
 	// told before. Calls for one endpoint do not overlap.

@@ -19,7 +19,7 @@ import (
 // An inbound is one packet on its way from the device to netstack.
 type inbound struct {
 	event.Packet
-	views    [2][]byte // backs Packet.Views
+	views    [len(viewSizes)][]byte // backs Packet.Views
 	pkt      tcptrack.Packet
 	verified bool // the device vouches for the transport checksum
 	frame    uint64
@@ -282,7 +282,7 @@ func checksumOK(views [][]byte, p *tcptrack.Packet) bool {
 	skip := p.TransportOffset
 	for _, v := range views {
 		v = v[skip:min(len(v), skip+rest)] // what follows the packet is padding
-		sum = checksum.Checksum(v, sum)    // an odd part can only be the last: firstView is even
+		sum = checksum.Checksum(v, sum)    // an odd part can only be the last: viewSizes are even
 		rest -= len(v)
 		skip = 0
 	}

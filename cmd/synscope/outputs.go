@@ -129,7 +129,7 @@ type packetSink struct{ *pcapng.Writer }
 // Packet implements synscope.Capture.
 func (c packetSink) Packet(frame, conn uint64, p event.Packet) {
 	c.Writer.Packet(pcapng.Packet{
-		Time: p.Time, Frame: frame, From: p.From, Conn: conn, IP: p.Views[0],
+		Time: p.Time, Frame: frame, From: p.From, Conn: conn, IP: p.Views[0], More: p.Views[1:],
 		Partial: p.PartialChecksum, SegmentSize: p.SegmentSize,
 	})
 }

@@ -132,6 +132,7 @@ type queue struct {
 	seen    uint64            // of the newest packet, queued or lost
 	keys    []byte            // for the next packet, while the queue is empty
 	notes   notes             // for the next packet of any connection
+	joined  []byte            // a packet of which not all is kept; used again
 
 	lostPackets, lostSecrets uint64 // not told yet
 }
@@ -143,12 +144,16 @@ func newQueue(l *limits) queue {
 // add queues a copy of a packet, of at most snap bytes if that is not 0.
 func (q *queue) add(p *Packet, snap int, now time.Time) {
 	q.seen = p.Frame
-	keep := p.IP[:min(len(p.IP), maxPacket)]
+	length := len(p.IP)
+	for _, b := range p.More {
+		length += len(b)
+	}
+	keep := min(length, maxPacket)
 	if snap > 0 {
-		keep = keep[:min(len(keep), snap)]
+		keep = min(keep, snap)
 	}
 	i := 0
-	for len(keep) > bufferSizes[i] {
+	for keep > bufferSizes[i] {
 		i++
 	}
 	if q.bytes+entryOverhead+bufferSizes[i] > q.limits.queued {
@@ -158,18 +163,18 @@ func (q *queue) add(p *Packet, snap int, now time.Time) {
 	e := pools[i].Get().(*entry)
 	*e = entry{
 		time: p.Time, queued: now, frame: p.Frame, from: p.From, conn: q.conns[p.Conn],
-		length: len(p.IP), segment: p.SegmentSize, data: append(e.data, keep...), pool: &pools[i],
+		length: length, segment: p.SegmentSize, data: appendPieces(e.data, keep, p), pool: &pools[i],
 	}
 	if p.Frame > q.frame {
 		e.missing = p.Frame - q.frame - 1
 	}
 	q.frame = p.Frame
-	if p.Partial && !completeChecksum(e.data, p.IP) {
+	if p.Partial && !completeChecksum(e.data, q.whole(e, p)) {
 		e.notes.add("checksum: left to the device, and not completed here")
 	}
 	counted := q.notes.size
 	if c := e.conn; c != nil {
-		if !c.ready && c.from == 0 && p.From == event.Client && beginsHandshake(p.IP) {
+		if !c.ready && c.from == 0 && p.From == event.Client && beginsHandshake(q.whole(e, p)) {
 			c.from = p.Frame
 		}
 		counted += c.notes.size
@@ -179,6 +184,29 @@ func (q *queue) add(p *Packet, snap int, now time.Time) {
 	e.keys, q.keys = q.keys, nil
 	q.entries = append(q.entries, e)
 	q.bytes += e.size() - counted
+}
+
+// appendPieces appends the first n bytes of a packet.
+func appendPieces(to []byte, n int, p *Packet) []byte {
+	n += len(to)
+	to = append(to, p.IP[:min(len(p.IP), n-len(to))]...)
+	for _, b := range p.More {
+		to = append(to, b[:min(len(b), n-len(to))]...)
+	}
+	return to
+}
+
+// whole returns the whole of a packet in one piece, of which e has a copy or the
+// beginning.
+func (q *queue) whole(e *entry, p *Packet) []byte {
+	switch {
+	case len(p.More) == 0:
+		return p.IP
+	case len(e.data) == e.length:
+		return e.data
+	}
+	q.joined = appendPieces(q.joined[:0], e.length, p)
+	return q.joined
 }
 
 // find returns the queued packet of a frame, or nil.

@@ -49,9 +49,11 @@ type Packet struct {
 	From event.Side
 	// Conn is the connection that it belongs to, 0 for none.
 	Conn uint64
-	// IP is the packet from its IP header on. It is valid during the call, and
-	// not changed.
-	IP []byte
+	// IP is the packet from its IP header on, in one piece or, with More, in
+	// several, of which the first has all headers. It is valid during the call,
+	// and not changed.
+	IP   []byte
+	More [][]byte
 	// Partial is set where the transport checksum is left to the device. It is
 	// completed in the capture.
 	Partial bool

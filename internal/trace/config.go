@@ -41,7 +41,8 @@ type KeyLog interface {
 // in the order of the frames, and the secrets of the connections. It is called
 // on the tracer's goroutine and must not block.
 type Capture interface {
-	// Packet takes a packet. What p refers to is valid during the call.
+	// Packet takes a packet, in one or more Views, of which the first has all
+	// headers. What p refers to is valid during the call.
 	Packet(frame, conn uint64, p event.Packet)
 	// Secret takes a secret of a connection.
 	Secret(conn uint64, s tlswire.Secret)

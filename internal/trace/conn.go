@@ -117,7 +117,7 @@ func (c *conn) take(o *observation) {
 	}
 	c.held = append(c.held, *o)
 	if o.packet != nil {
-		c.t.heldBytes += cap(o.packet.buf)
+		c.t.heldBytes += o.packet.size
 	}
 	full := len(c.held) >= c.t.limits.held || c.t.heldBytes > c.t.limits.heldBytes
 	last := o.tls != nil && o.tls.end || o.upstream != nil && o.upstream.info != nil
@@ -134,9 +134,9 @@ func (c *conn) replay() {
 		c.held[0] = observation{}
 		c.held = c.held[1:]
 		if p := o.packet; p != nil {
-			c.t.heldBytes -= cap(p.buf)
+			c.t.heldBytes -= p.size
 			if c.leg == nil {
-				c.t.heldPkt.ParseLen(p.buf, p.length) // it parsed before
+				c.t.heldPkt.ParseViews(p.buf, p.rest, p.length) // it parsed before
 			}
 		}
 		c.handle(&o, &c.t.heldPkt)
@@ -204,7 +204,12 @@ func (c *conn) observePacket(o *observation, pkt *tcptrack.Packet) {
 	if o.at.After(c.last) {
 		c.last = o.at
 	}
-	if c.t.cfg.Endpoint == event.Server && p.from == event.Client && !p.partial && p.segment == 0 && len(p.buf) <= maxVerified && !pkt.VerifyChecksum(p.buf) {
+	verify := c.t.cfg.Endpoint == event.Server && p.from == event.Client && !p.partial && p.segment == 0 && p.length <= maxVerified
+	if p.memory != nil && (verify || !c.seen.spoke[p.from]) {
+		p.join() // what a side says first is looked at as a whole, too
+		pkt.ParseLen(p.buf, p.length)
+	}
+	if verify && !pkt.VerifyChecksum(p.buf) {
 		c.emit(o.at, event.Wire, p.from, badSegment(pkt, p))
 		c.sent(p)
 		return // its content cannot be trusted; the drop follows

@@ -34,6 +34,7 @@ type engine struct {
 	sinks   []Sink         // of cfg, those that take events one by one
 	batched []BatchSink    // the others
 	batch   []*event.Event // for them
+	views   [][]byte       // of a packet for the capture; used again
 
 	histories *histories        // nil if nobody reads them
 	keys      *keyRing          // nil if secrets come with their connection
@@ -95,7 +96,7 @@ func (t *engine) observe(o *observation) {
 // observePacket takes a packet of the data path.
 func (t *engine) observePacket(o *observation) {
 	p := &t.pkt
-	if o.packet.stray || p.ParseLen(o.packet.buf, o.packet.length) != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
+	if o.packet.stray || p.ParseViews(o.packet.buf, o.packet.rest, o.packet.length) != nil || p.Protocol != tcptrack.ProtocolTCP || p.Fragment {
 		t.capture(o, 0)
 		o.packet.release()
 		return
@@ -141,8 +142,13 @@ func (t *engine) capture(o *observation, conn uint64) {
 		return
 	}
 	p := o.packet
+	t.views = append(append(t.views[:0], p.buf), p.rest...)
+	n := 0
+	for _, v := range t.views {
+		n += len(v)
+	}
 	t.cfg.Capture.Packet(p.frame, conn, event.Packet{
-		Time: o.at, From: p.from, Views: [][]byte{p.buf}, Len: len(p.buf),
+		Time: o.at, From: p.from, Views: t.views, Len: n,
 		SegmentSize: p.segment, PartialChecksum: p.partial,
 	})
 }

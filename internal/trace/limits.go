@@ -42,8 +42,9 @@ type limits struct {
 	// randoms are the client randoms whose secrets are kept, of a recording.
 	randoms int
 
-	// queuedPackets and queuedBytes are the copies of packets that wait for
-	// the tracer, the latter with the rest of their buffers.
+	// queuedPackets and queuedBytes are the packets that wait for the tracer,
+	// the latter with the rest of their buffers. What is held of the data path
+	// may be in memory of twice its length.
 	queuedPackets, queuedBytes int
 	// queuedOthers are the other observations: a connection makes about a
 	// dozen, so that packets hit their bound first.

@@ -182,6 +182,24 @@ func TestBufferSizes(t *testing.T) {
 	}
 }
 
+// A packet is held if it is long, and not much shorter than the memory it is in.
+func TestWorthHolding(t *testing.T) {
+	for _, tt := range []struct {
+		length, memory int
+		held           bool
+	}{{2048, 2048, false}, {2049, 2049, true}, {10_000, 20_000, true}, {10_000, 20_001, false}, {65535, 65535, true}} {
+		m := &testMemory{t: t}
+		p := keepPacket(&event.Packet{Views: [][]byte{make([]byte, tt.length, tt.memory)}, Len: tt.length, Memory: m})
+		if held := m.refs.Load() == 1; held != tt.held || len(p.rest) > 0 != tt.held {
+			t.Errorf("%d bytes in %d: held %t, want %t", tt.length, tt.memory, held, tt.held)
+		}
+		p.release()
+		if m.refs.Load() != 0 {
+			t.Errorf("%d bytes in %d are still held", tt.length, tt.memory)
+		}
+	}
+}
+
 // housekept runs f in a bubble of time, with a tracer that is closed at its end.
 func housekept(t *testing.T, f func(t *testing.T, w *wire, events *recorder)) {
 	synctest.Test(t, func(t *testing.T) {

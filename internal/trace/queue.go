@@ -26,13 +26,17 @@ type observation struct {
 	barrier     chan<- struct{} // closed when all before it is done
 }
 
-// A packet is a copy of an event.Packet, or of bytes of a leg.
+// A packet is a copy of an event.Packet, or of bytes of a leg. Of a long packet
+// only the beginning is a copy, and the rest is where the data path has it.
 type packet struct {
 	frame   uint64
 	from    event.Side
-	buf     []byte     // the bytes
-	pool    *sync.Pool // that it and its buf are from, nil if they are from none
-	length  int        // of the packet, more than len(buf) where it was cut
+	buf     []byte       // the bytes, or the first of them: all headers
+	rest    [][]byte     // the bytes after buf, in memory
+	memory  event.Memory // held; nil if there is no rest
+	pool    *sync.Pool   // that it and its buf are from, nil if they are from none
+	size    int          // of the memory that it keeps
+	length  int          // of the packet, more than there are bytes where it was cut
 	segment int
 	partial bool
 	cookie  bool
@@ -48,8 +52,8 @@ type tlsObservation struct {
 }
 
 // bufferSizes are those of the pooled packets: for segments without payload,
-// for ordinary ones, for super-packets.
-var bufferSizes = [...]int{256, 2 << 10, 16 << 10, 64 << 10}
+// for ordinary ones, and for super-packets that cannot be held.
+var bufferSizes = [...]int{256, maxCopied, 16 << 10, 64 << 10}
 
 var packets = func() (pools [len(bufferSizes)]sync.Pool) {
 	for i, size := range bufferSizes {
@@ -58,29 +62,94 @@ var packets = func() (pools [len(bufferSizes)]sync.Pool) {
 	return
 }()
 
+// maxCopied is the longest packet that is copied though it could be held: to copy
+// it costs less than to hold it.
+const maxCopied = 2 << 10
+
+// minCopied is how much is copied at least of a packet that is held: netstack has
+// the headers in a view of their own, and something is to follow them.
+const minCopied = 256
+
+// keepPacket copies a packet, or what is not held of it.
+func keepPacket(p *event.Packet) *packet {
+	if !worthHolding(p) {
+		return copyPacket(p)
+	}
+	n := min(max(len(p.Views[0]), minCopied), maxCopied)
+	c := newPacket(p, n)
+	c.memory = p.Memory
+	c.memory.Hold()
+	for _, v := range p.Views {
+		k := min(len(v), n-len(c.buf))
+		c.buf = append(c.buf, v[:k]...)
+		if v = v[k:]; len(v) > 0 {
+			c.rest = append(c.rest, v)
+			c.size += len(v)
+		}
+	}
+	return c
+}
+
+// worthHolding reports whether a packet is to be held, because it is long and the
+// memory that it is in is not much longer. (The rest of that is usually of the
+// packets that follow, and counts with them.)
+func worthHolding(p *event.Packet) bool {
+	if p.Memory == nil || p.Len <= maxCopied {
+		return false
+	}
+	n := 0
+	for _, v := range p.Views {
+		n += cap(v)
+	}
+	return n <= 2*p.Len
+}
+
 // copyPacket copies a packet. Of one that is longer than any IP packet can be
 // the rest is left out.
 func copyPacket(p *event.Packet) *packet {
+	c := newPacket(p, p.Len)
+	for _, v := range p.Views {
+		c.buf = append(c.buf, v[:min(len(v), cap(c.buf)-len(c.buf))]...)
+	}
+	return c
+}
+
+// newPacket returns a packet with an empty buffer for n bytes, if that is not
+// longer than any packet.
+func newPacket(p *event.Packet, n int) *packet {
 	i := 0
-	for i < len(bufferSizes)-1 && p.Len > bufferSizes[i] {
+	for i < len(bufferSizes)-1 && n > bufferSizes[i] {
 		i++
 	}
 	pool := &packets[i]
 	c := pool.Get().(*packet)
-	buf := c.buf[:0]
-	for _, v := range p.Views {
-		buf = append(buf, v[:min(len(v), cap(buf)-len(buf))]...)
-	}
 	*c = packet{
-		from: p.From, buf: buf, pool: pool, length: p.Len, segment: p.SegmentSize,
+		from: p.From, buf: c.buf[:0], rest: c.rest[:0], pool: pool, size: bufferSizes[i], length: p.Len, segment: p.SegmentSize,
 		partial: p.PartialChecksum, cookie: p.SYNCookie, stray: p.Stray,
 	}
 	return c
 }
 
+// join makes one piece of a packet, which holds nothing then.
+func (p *packet) join() {
+	p.buf = slices.Concat(append([][]byte{p.buf}, p.rest...)...)
+	p.pool = nil // whose buffers are shorter
+	p.letGo()
+}
+
+// letGo gives back the memory that is held.
+func (p *packet) letGo() {
+	if p.memory != nil {
+		p.memory.Release()
+		clear(p.rest)
+		p.memory, p.rest = nil, p.rest[:0]
+	}
+}
+
 // release gives the packet back. It is called once, and the packet not used
 // after it.
 func (p *packet) release() {
+	p.letGo()
 	if pool := p.pool; pool != nil {
 		p.pool = nil
 		pool.Put(p)
@@ -118,10 +187,10 @@ type lost struct{ packets, observations uint64 }
 // in the processor's cache when they are decoded.
 const muchBytes = 512 << 10
 
-// pushPacket numbers a packet and queues a copy of it.
+// pushPacket numbers a packet and queues it.
 func (q *queue) pushPacket(p *event.Packet) uint64 {
-	c := copyPacket(p)
-	size := cap(c.buf)
+	c := keepPacket(p)
+	size := c.size
 	q.mu.Lock()
 	q.frames++
 	frame := q.frames
@@ -163,7 +232,7 @@ func (q *queue) notify(much bool) {
 func (q *queue) pushBytes(leg *Upstream, at time.Time, from event.Side, b []byte) {
 	for piece := range slices.Chunk(b, bufferSizes[len(bufferSizes)-1]) {
 		c := copyPacket(&event.Packet{From: from, Views: [][]byte{piece}, Len: len(piece)})
-		size := cap(c.buf)
+		size := c.size
 		q.mu.Lock()
 		full := q.packets >= q.limits.queuedPackets || q.bytes+size > q.limits.queuedBytes
 		if q.closed || full {

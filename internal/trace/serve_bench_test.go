@@ -121,7 +121,7 @@ func (s *served) close() {
 
 // handshake is one of TLS 1.3, and what is said after it.
 func (s *served) handshake(t testing.TB) {
-	session := recordWith(t, func(client, server *tls.Config) {
+	session := recordWith(t, 5, func(client, server *tls.Config) {
 		client.CurvePreferences = []tls.CurveID{tls.X25519}
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		server.SessionTicketsDisabled = false

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +75,7 @@ func (c *conn) feed(at tlswire.Stamp, d tcptrack.Chunk) {
 	case d.Gap > 0:
 		c.tls.decoder.Gap(at, d.From, d.Gap)
 	default:
-		c.tls.decoder.Feed(at, d.From, d.B)
+		c.tls.decoder.Feed(at, d.From, d.B, d.More...)
 	}
 }
 
@@ -82,6 +83,9 @@ func (c *conn) feed(at tlswire.Stamp, d tcptrack.Chunk) {
 // that byte was not seen, or is not that of TLS, only a ClientHello tells: after
 // STARTTLS, or in a tunnel of HTTP CONNECT.
 func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
+	if len(d.B) < firstBytes && len(d.More) > 0 { // what was new of a packet began at its end
+		d.B, d.More = slices.Concat(append([][]byte{d.B}, d.More...)...), nil
+	}
 	hello := d.From == event.Client && tlswire.HelloType(d.B) == uint8(event.ClientHelloType)
 	first := !c.tls.plain && !c.headless
 	switch {
@@ -98,7 +102,7 @@ func (c *conn) sniff(at tlswire.Stamp, d tcptrack.Chunk) {
 
 // undecoded says why the bytes that a stream begins with are not decoded.
 func (c *conn) undecoded(d tcptrack.Chunk) *event.Undecoded {
-	u := &event.Undecoded{Len: d.Gap + len(d.B)}
+	u := &event.Undecoded{Len: d.Len()}
 	if d.Frame != 0 {
 		u.Frames = []uint64{d.Frame}
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"io"
 	"math/big"
 	"net"
 	"strings"
@@ -50,16 +51,19 @@ func (c wiretap) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// record runs a session in which the client says hello, and the server says so.
-func record(t testing.TB, version uint16) *session {
+// record records a session in which the client says hello, and the server says so.
+func record(t testing.TB, version uint16) *session { return recordAnswer(t, version, 5) }
+
+// recordAnswer records a session in which the server answers n bytes.
+func recordAnswer(t testing.TB, version uint16, n int) *session {
 	t.Helper()
-	return recordWith(t, func(client, server *tls.Config) {
+	return recordWith(t, n, func(client, server *tls.Config) {
 		client.MaxVersion, server.MaxVersion, server.SessionTicketsDisabled = version, version, true
 	})
 }
 
-// recordWith is record with other configurations.
-func recordWith(t testing.TB, configure func(client, server *tls.Config)) *session {
+// recordWith is recordAnswer with other configurations.
+func recordWith(t testing.TB, n int, configure func(client, server *tls.Config)) *session {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -82,14 +86,14 @@ func recordWith(t testing.TB, configure func(client, server *tls.Config)) *sessi
 		if _, err := server.Read(buf); err != nil {
 			t.Errorf("server: %v", err)
 		}
-		if _, err := server.Write(buf); err != nil {
+		if _, err := server.Write(make([]byte, n)); err != nil {
 			t.Errorf("server: %v", err)
 		}
 	})
 	if _, err := client.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Read(make([]byte, 5)); err != nil {
+	if _, err := io.ReadFull(client, make([]byte, n)); err != nil {
 		t.Fatal(err)
 	}
 	serving.Wait()

@@ -42,8 +42,19 @@ type Chunk struct {
 	// B is valid until the next call of Segment, and no longer than the
 	// packet that was given to it.
 	B []byte
+	// More are the bytes after B, of a packet in several pieces.
+	More [][]byte
 	// Gap is a number of bytes, in place of B, that were not seen.
 	Gap int
+}
+
+// Len returns the number of bytes, seen or not.
+func (c *Chunk) Len() int {
+	n := len(c.B) + c.Gap
+	for _, v := range c.More {
+		n += len(v)
+	}
+	return n
 }
 
 // A Result is what one segment meant. It is valid until the next call of the
@@ -129,7 +140,7 @@ func (c *Conn) stream(from event.Side, frame uint64, s, r *half, p *Packet) {
 // until the peer acknowledges it or not (RFC 7413, section 4.2).
 func (c *Conn) payload(from event.Side, frame uint64, s *half, p *Packet) {
 	d := piece{
-		seq: p.dataSeq(), b: p.Payload, cut: p.Len - len(p.Payload), frame: frame,
+		seq: p.dataSeq(), b: p.Payload, more: p.More, cut: p.missing(), frame: frame,
 		tsVal: p.Options.TSVal, timed: p.Options.HasTimestamps,
 	}
 	if s.fin {
@@ -149,7 +160,7 @@ func (c *Conn) payload(from event.Side, frame uint64, s *half, p *Packet) {
 func (c *Conn) attribute(i int, side event.Side) {
 	for ; i < len(c.chunks); i++ {
 		c.chunks[i].From = side
-		c.halfs[side].bytes += uint64(len(c.chunks[i].B) + c.chunks[i].Gap)
+		c.halfs[side].bytes += uint64(c.chunks[i].Len())
 	}
 }
 

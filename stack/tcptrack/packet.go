@@ -55,7 +55,9 @@ type Packet struct {
 	Options  Options
 	Len      int    // bytes of payload, by the IP header's length
 	Payload  []byte // shorter than Len where the packet was cut
-	segment  []byte // header and payload; nil if it was not parsed
+	// More is the payload after Payload, of a packet that ParseViews parsed.
+	More    [][]byte
+	segment []byte // header and payload; nil if it was not parsed
 }
 
 // Parse parses an IP packet without link-layer header. It allocates nothing,
@@ -68,7 +70,7 @@ func (p *Packet) Parse(b []byte) error { return p.ParseLen(b, len(b)) }
 // only where the IP header does not say the length, as in a capture of a
 // super-packet before its segmentation.
 func (p *Packet) ParseLen(b []byte, wire int) error {
-	*p = Packet{}
+	*p = Packet{More: p.More[:0]}
 	if len(b) == 0 {
 		return fmt.Errorf("IP header: %w", errShort)
 	}
@@ -95,6 +97,37 @@ func (p *Packet) ParseLen(b []byte, wire int) error {
 		}
 	}
 	return nil
+}
+
+// ParseViews is ParseLen for a packet in several pieces: first, which has all
+// headers, and more.
+func (p *Packet) ParseViews(first []byte, more [][]byte, wire int) error {
+	if err := p.ParseLen(first, wire); err != nil || p.segment == nil {
+		return err
+	}
+	rest := p.Len - len(p.Payload) // of the payload; padding may follow
+	for _, v := range more {
+		v = v[:min(len(v), rest)]
+		rest -= len(v)
+		switch {
+		case len(v) == 0:
+		case len(p.Payload) == 0:
+			p.Payload = v
+		default:
+			p.More = append(p.More, v)
+		}
+		p.segment = nil
+	}
+	return nil
+}
+
+// missing returns how many bytes of the payload were cut off.
+func (p *Packet) missing() int {
+	n := p.Len - len(p.Payload)
+	for _, v := range p.More {
+		n -= len(v)
+	}
+	return n
 }
 
 func (p *Packet) parseIPv4(b []byte, wire int) (transport []byte, length int, err error) {
@@ -222,7 +255,8 @@ func (p *Packet) dataSeq() uint32 {
 
 // VerifyChecksum reports whether the TCP checksum of the packet b, which p was
 // parsed from, is right (RFC 9293, section 3.1). It is not for packets whose
-// checksum is left to a device, and false for one that was cut short.
+// checksum is left to a device, and false for one that was cut short or is in
+// several pieces.
 func (p *Packet) VerifyChecksum(b []byte) bool {
 	if p.segment == nil || len(p.Payload) != p.Len {
 		return false

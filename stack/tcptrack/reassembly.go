@@ -18,26 +18,46 @@ func less(a, b uint32) bool { return int32(a-b) < 0 }
 type piece struct {
 	seq   uint32
 	b     []byte
-	cut   int // bytes after b that the capture lacks
+	more  [][]byte // bytes after b
+	cut   int      // bytes after those that the capture lacks
 	frame uint64
 	tsVal uint32 // the sender's clock, if timed
 	timed bool
 }
 
-func (p *piece) len() int    { return len(p.b) + p.cut }
+func (p *piece) seen() int {
+	n := len(p.b)
+	for _, v := range p.more {
+		n += len(v)
+	}
+	return n
+}
+func (p *piece) len() int    { return p.seen() + p.cut }
 func (p *piece) end() uint32 { return p.seq + uint32(p.len()) }
 
 // split divides the piece after n bytes.
 func (p piece) split(n int) (head, tail piece) {
 	head, tail = p, p
 	tail.seq += uint32(n)
-	if n <= len(p.b) {
-		head.b, head.cut = p.b[:n], 0
+	if n < len(p.b) || len(p.more) == 0 && n == len(p.b) {
+		head.b, head.more, head.cut = p.b[:n], nil, 0
 		tail.b = p.b[n:]
 		return head, tail
 	}
-	head.cut = n - len(p.b)
-	tail.b, tail.cut = nil, p.cut-head.cut
+	n -= len(p.b)
+	for i, v := range p.more {
+		if n < len(v) {
+			head.more, head.cut = p.more[:i], 0
+			if n > 0 {
+				head.more = append(slices.Clip(head.more), v[:n])
+			}
+			tail.b, tail.more = v[n:], p.more[i+1:]
+			return head, tail
+		}
+		n -= len(v)
+	}
+	head.cut = n
+	tail.b, tail.more, tail.cut = nil, nil, p.cut-n
 	return head, tail
 }
 
@@ -85,7 +105,7 @@ func (r *reassembly) segment(chunks []Chunk, p piece) (_ []Chunk, lost int) {
 // deliver appends a piece that begins at next.
 func (r *reassembly) deliver(chunks []Chunk, p *piece) []Chunk {
 	if len(p.b) > 0 {
-		chunks = append(chunks, Chunk{Frame: p.frame, B: p.b})
+		chunks = append(chunks, Chunk{Frame: p.frame, B: p.b, More: p.more})
 	}
 	if p.cut > 0 {
 		chunks = append(chunks, Chunk{Frame: p.frame, Gap: p.cut})
@@ -120,10 +140,15 @@ func (r *reassembly) hold(p piece) (lost int) {
 
 // insert keeps a copy of a piece at the index i, if there is room for it.
 func (r *reassembly) insert(i int, p piece) (lost int) {
-	if len(r.pieces) >= maxPieces || r.held+len(p.b) > maxHeld {
+	if len(r.pieces) >= maxPieces || r.held+p.seen() > maxHeld {
 		return p.len()
 	}
-	p.b = slices.Clone(p.b)
+	b := make([]byte, 0, p.seen())
+	b = append(b, p.b...)
+	for _, v := range p.more {
+		b = append(b, v...)
+	}
+	p.b, p.more = b, nil
 	r.held += len(p.b)
 	r.pieces = slices.Insert(r.pieces, i, p)
 	return 0

@@ -179,13 +179,14 @@ func BenchmarkPeek(b *testing.B) {
 		b.Run(suite.String(), func(b *testing.B) {
 			d, next := midSession13(b, suite)
 			key, body := d.half(event.Server).k13, next()[headerLen:]
+			record := &unit{size: len(body), pieces: [][]byte{body}}
 			key.seq = 1
-			if typ := key.peek(body); typ != recordApplicationData {
+			if typ := key.peek(record); typ != recordApplicationData {
 				b.Fatalf("peeked type %d", typ)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				key.peek(body)
+				key.peek(record)
 			}
 		})
 	}

@@ -101,12 +101,13 @@ func (k *key12) setCipher(b bulk, key []byte) (err error) {
 // skip passes over a record without opening it: only the sequence and what
 // chains one record to the next are kept. dst is scratch of at least the
 // record's length.
-func (k *key12) skip(dst, body []byte) {
+func (k *key12) skip(dst []byte, u *unit) {
 	k.seq++
 	switch {
 	case k.stream != nil:
-		k.stream.XORKeyStream(dst[:len(body)], body)
+		k.stream.XORKeyStream(dst[:u.size], u.body())
 	case k.chain != nil:
+		body := u.body()
 		if k.encryptThenMAC {
 			body = body[:max(0, len(body)-k.mac.Size())]
 		}

@@ -75,11 +75,11 @@ func valid(s event.Side) bool { return s == event.Client || s == event.Server }
 
 func (d *Decoder) emit(at Stamp, from event.Side, body event.Body) { d.emitTo(at, from, body) }
 
-// Feed takes the next bytes of a direction, in order. b is not kept. Bytes after
-// the direction's End are ignored.
-func (d *Decoder) Feed(at Stamp, from event.Side, b []byte) {
+// Feed takes the next bytes of a direction, in order, in one piece or in several.
+// They are not kept. Bytes after the direction's End are ignored.
+func (d *Decoder) Feed(at Stamp, from event.Side, b []byte, more ...[]byte) {
 	if valid(from) {
-		d.framer(from).feed(at, b, d.takeUnit)
+		d.framer(from).feed(at, b, more, d.takeUnit)
 	}
 }
 
@@ -250,7 +250,7 @@ func (d *Decoder) take(u *unit) {
 	if len(d.queue) == 0 && d.process(u) {
 		return
 	}
-	size := len(u.body) + heldOverhead
+	size := u.size + heldOverhead
 	if d.held+size > maxHeld {
 		d.expect, d.overflowed = false, true
 		d.drain()
@@ -264,7 +264,7 @@ func (d *Decoder) take(u *unit) {
 // drain processes what is held, as far as the secrets reach.
 func (d *Decoder) drain() {
 	for len(d.queue) > 0 && d.process(d.queue[0]) {
-		d.held -= len(d.queue[0].body) + heldOverhead
+		d.held -= d.queue[0].size + heldOverhead
 		d.queue[0] = nil
 		d.queue = d.queue[1:]
 	}
@@ -316,13 +316,13 @@ func (d *Decoder) undecoded(u *unit, h *half, reason, detail string) {
 	for i := range h.runs {
 		if r := &h.runs[i]; r.reason == reason {
 			r.records++
-			r.len += len(u.body)
+			r.len += u.size
 			return
 		}
 	}
 	h.runs = append(h.runs, undecodedRun{reason: reason})
 	d.emit(u.at, u.from, &event.Undecoded{
-		Reason: reason, Detail: detail, Len: len(u.body), Records: 1, Frames: d.listFrames(u.frames),
+		Reason: reason, Detail: detail, Len: u.size, Records: 1, Frames: d.listFrames(u.frames),
 	})
 }
 

@@ -112,7 +112,7 @@ func bounded(t *testing.T, d *Decoder) {
 	t.Helper()
 	held := 0
 	for _, u := range d.queue {
-		held += len(u.body) + heldOverhead
+		held += u.size + heldOverhead
 	}
 	if held > d.held || d.held > maxHeld || len(d.secrets) > maxSecrets {
 		t.Fatalf("%d bytes held, counted %d, and %d secrets", held, d.held, len(d.secrets))

@@ -12,8 +12,8 @@ import (
 // one block of the record; nothing is authenticated, and no other byte of the
 // content is decrypted. The sequence does not advance. A record too short to
 // have an inner type gives 0.
-func (k *key13) peek(body []byte) uint8 {
-	last := len(body) - k.aead.Overhead() - 1
+func (k *key13) peek(u *unit) uint8 {
+	last := u.size - k.aead.Overhead() - 1
 	if last < 0 {
 		return 0
 	}
@@ -28,7 +28,7 @@ func (k *key13) peek(body []byte) uint8 {
 			k.counter = ccmCounter(k.nonce[:], uint32(1+last/size))
 		}
 		k.block.Encrypt(k.counter[:], k.counter[:])
-		return body[last] ^ k.counter[last%size]
+		return u.byteAt(last) ^ k.counter[last%size]
 	}
 	// ChaCha20-Poly1305 starts it at counter 1 (RFC 8439, section 2.8).
 	const size = 64
@@ -39,5 +39,5 @@ func (k *key13) peek(body []byte) uint8 {
 	c.SetCounter(uint32(1 + last/size))
 	var stream [size]byte
 	c.XORKeyStream(stream[:], stream[:])
-	return body[last] ^ stream[last%size]
+	return u.byteAt(last) ^ stream[last%size]
 }

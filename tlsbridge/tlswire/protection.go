@@ -68,7 +68,7 @@ func (d *Decoder) recordPlain(u *unit, h *half) bool {
 		}
 		return true
 	}
-	d.content(u, h, event.EpochPlain, u.typ, u.body)
+	d.content(u, h, event.EpochPlain, u.typ, u.body())
 	return true
 }
 
@@ -92,10 +92,10 @@ func (d *Decoder) content(u *unit, h *half, epoch event.Epoch, typ uint8, body [
 
 func (d *Decoder) applicationData(u *unit, h *half, epoch event.Epoch) {
 	h.app.Records++
-	h.app.Bytes += uint64(len(u.body))
+	h.app.Bytes += uint64(u.size)
 	if h.appEpoch != epoch {
 		h.appEpoch = epoch
-		d.emit(u.at, h.side, &event.ApplicationData{Len: len(u.body), Epoch: epoch, Frames: d.listFrames(u.frames)})
+		d.emit(u.at, h.side, &event.ApplicationData{Len: u.size, Epoch: epoch, Frames: d.listFrames(u.frames)})
 	}
 	if d.established {
 		d.proven(h.side)
@@ -122,15 +122,15 @@ func (d *Decoder) record12(u *unit, h *half) bool {
 	defer buffers.Put(scratch)
 	opens := u.typ >= recordChangeCipherSpec && u.typ <= recordHandshake
 	if !opens && h.k12 != nil {
-		h.k12.skip(scratch[:], u.body)
+		h.k12.skip(scratch[:], u)
 	}
 	switch {
 	case !opens:
-		d.content(u, h, event.EpochEncrypted, u.typ, u.body)
+		d.content(u, h, event.EpochEncrypted, u.typ, nil) // its type says enough
 	case h.lost != "":
 		d.tellLost(u, h)
 	default:
-		p, err := h.k12.open(scratch[:], u.typ, u.body)
+		p, err := h.k12.open(scratch[:], u.typ, u.body())
 		if err != nil {
 			h.lose("decrypt failed", err.Error())
 			d.tellLost(u, h)
@@ -173,7 +173,7 @@ func (d *Decoder) record13(u *unit, h *half) bool {
 	if u.typ != recordApplicationData {
 		// In clear, so it is not in the sequence: ChangeCipherSpec for
 		// middleboxes, the alerts of some implementations, or an error.
-		d.content(u, h, event.EpochPlain, u.typ, u.body)
+		d.content(u, h, event.EpochPlain, u.typ, u.body())
 		return true
 	}
 	early := d.earlyPossible(h)
@@ -187,14 +187,14 @@ func (d *Decoder) record13(u *unit, h *half) bool {
 		d.tellLost(u, h)
 		return true
 	}
-	if h.epoch == event.EpochApplication && h.k13.peek(u.body) == recordApplicationData {
+	if h.epoch == event.EpochApplication && h.k13.peek(u) == recordApplicationData {
 		h.k13.seq++
 		d.applicationData(u, h, h.epoch)
 		return true
 	}
 	scratch := buffers.Get().(*[maxBody]byte)
 	defer buffers.Put(scratch)
-	p, typ, err := h.k13.open(scratch[:], u.body)
+	p, typ, err := h.k13.open(scratch[:], u.body())
 	switch {
 	case err == nil:
 		if early {
@@ -279,7 +279,7 @@ func (d *Decoder) openEarly(u *unit, h *half) bool {
 		keys = earlyKeys(d.findSecret(labelEarly))
 	}
 	for _, k := range keys {
-		p, typ, err := k.open(scratch[:], u.body)
+		p, typ, err := k.open(scratch[:], u.body())
 		if err != nil {
 			continue
 		}

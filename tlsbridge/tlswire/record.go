@@ -49,8 +49,10 @@ type unit struct {
 	first  Stamp           // of its first byte
 	at     Stamp           // of its last byte
 	typ    uint8           // of a record
-	body   []byte          // of a record; valid during the call unless held
-	frames []uint64        // of a record; likewise
+	size   int             // of its body
+	pieces [][]byte        // that are the body; valid during the call unless held
+	framer *framer         // that can join them; nil of one that is held
+	frames []uint64        // of a record; valid as pieces are
 	text   event.Undecoded // of unitUndecoded
 	how    string          // of unitEnd
 }
@@ -58,9 +60,33 @@ type unit struct {
 // clone returns a copy that may be kept.
 func (u *unit) clone() *unit {
 	c := *u
-	c.body = bytes.Clone(u.body)
+	c.pieces, c.framer = [][]byte{slices.Concat(u.pieces...)}, nil
 	c.frames = slices.Clone(u.frames)
 	return &c
+}
+
+// body returns the body of a record in one piece. Of most records of application
+// data it is not called.
+func (u *unit) body() []byte {
+	if len(u.pieces) > 1 {
+		u.framer.join()
+		u.pieces = u.framer.pieces
+	}
+	if len(u.pieces) == 0 {
+		return nil
+	}
+	return u.pieces[0]
+}
+
+// byteAt returns the byte of the body at the index i, which is less than size.
+func (u *unit) byteAt(i int) byte {
+	for _, p := range u.pieces {
+		if i < len(p) {
+			return p[i]
+		}
+		i -= len(p)
+	}
+	panic("tlswire: beyond the body")
 }
 
 // A framer cuts one direction's bytes into records.
@@ -69,8 +95,9 @@ type framer struct {
 	header  [headerLen]byte
 	n       int            // bytes of the header gathered
 	need    int            // length of the body
-	buf     *[maxBody]byte // of a body that arrives in pieces
-	got     int            // bytes of the body in buf
+	got     int            // bytes of the body that have come
+	pieces  [][]byte       // that are what has come of the body
+	buf     *[maxBody]byte // what came in calls of feed before, of which piece 0 is the beginning; nil: nothing
 	first   Stamp          // of the header's first byte
 	frames  []uint64       // packets of the record so far; reused
 	unit    *unit          // the record given to take; reused, so that giving it costs no allocation; nil at first
@@ -85,8 +112,18 @@ type brokenStream struct {
 	rest   int // bytes since
 }
 
-// feed takes the next bytes and gives each record to take.
-func (f *framer) feed(at Stamp, b []byte, take func(*unit)) {
+// feed takes the next bytes, in pieces, and gives each record to take.
+func (f *framer) feed(at Stamp, first []byte, more [][]byte, take func(*unit)) {
+	f.feedPiece(at, first, take)
+	for _, b := range more {
+		f.feedPiece(at, b, take)
+	}
+	if len(f.pieces) > 0 {
+		f.join()
+	}
+}
+
+func (f *framer) feedPiece(at Stamp, b []byte, take func(*unit)) {
 	for len(b) > 0 && !f.ended {
 		if f.broken != nil {
 			f.broken.rest += len(b)
@@ -112,41 +149,46 @@ func (f *framer) feed(at Stamp, b []byte, take func(*unit)) {
 			}
 			f.started = true
 		}
-		var body []byte
-		var whole bool
-		if body, b, whole = f.gather(b); !whole {
+		k := min(len(b), f.need-f.got)
+		if k > 0 {
+			f.pieces = append(f.pieces, b[:k])
+		}
+		f.got += k
+		b = b[k:]
+		if f.got < f.need {
 			return
 		}
-		f.n, f.got = 0, 0
 		if f.unit == nil {
 			f.unit = new(unit)
 		}
-		*f.unit = unit{kind: unitRecord, from: f.from, first: f.first, at: at, typ: f.header[0], body: body, frames: f.frames}
+		*f.unit = unit{kind: unitRecord, from: f.from, first: f.first, at: at, typ: f.header[0], size: f.need, pieces: f.pieces, framer: f, frames: f.frames}
+		f.n, f.got = 0, 0
 		take(f.unit)
-		f.unit.body = nil
+		f.unit.pieces = nil
 		f.release()
 	}
 }
 
-// gather takes what it needs of b for the record's body. A body that lies whole
-// in b is not copied.
-func (f *framer) gather(b []byte) (body, rest []byte, whole bool) {
-	if f.got == 0 && len(b) >= f.need {
-		return b[:f.need], b[f.need:], true
-	}
-	if len(b) == 0 {
-		return nil, nil, false
-	}
+// join makes one piece of the pieces of the body, which is the framer's own.
+func (f *framer) join() {
+	own := f.pieces // those that are to be copied
+	n := 0
 	if f.buf == nil {
 		f.buf = buffers.Get().(*[maxBody]byte)
+	} else {
+		n, own = len(own[0]), own[1:]
 	}
-	k := copy(f.buf[f.got:f.need], b)
-	f.got += k
-	return f.buf[:f.need], b[k:], f.got == f.need
+	for _, p := range own {
+		n += copy(f.buf[n:], p)
+	}
+	clear(f.pieces)
+	f.pieces = append(f.pieces[:0], f.buf[:n])
 }
 
-// release gives the buffer back.
+// release lets go of the body.
 func (f *framer) release() {
+	clear(f.pieces)
+	f.pieces = f.pieces[:0]
 	if f.buf != nil {
 		buffers.Put(f.buf)
 		f.buf = nil

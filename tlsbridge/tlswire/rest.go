@@ -8,7 +8,7 @@ import "synscope/event"
 func (d *Decoder) Rest() {
 	for i := range d.framers {
 		if f := &d.framers[i]; f.n == 0 {
-			f.frames, f.unit = nil, nil
+			f.frames, f.pieces, f.unit = nil, nil, nil
 		}
 	}
 	connected := true

@@ -1,6 +1,7 @@
 package tlswire
 
 import (
+	"bytes"
 	"crypto/tls"
 	"testing"
 
@@ -65,7 +66,8 @@ func TestSplitsAndSecretsChangeNothing(t *testing.T) {
 }
 
 // decodeShuffled is decode with each write cut at random places, or into single
-// bytes, with a rest after each piece or none, and each secret delayed by a random number of steps.
+// bytes, some of the pieces given together, with a rest after them or none, and
+// each secret delayed by a random number of steps.
 func decodeShuffled(r *rapid.T, rec *recording) *transcript {
 	tr := new(transcript)
 	d := NewDecoder(tr.emit)
@@ -95,17 +97,22 @@ func decodeShuffled(r *rapid.T, rec *recording) *transcript {
 			d.End(at, o.from, o.end)
 		}
 		for b := o.bytes; len(b) > 0; {
-			n := 1
-			if !oneByte {
-				n = rapid.IntRange(1, len(b)).Draw(r, "piece")
+			var pieces [][]byte
+			for range rapid.IntRange(1, 4).Draw(r, "pieces") {
+				n := min(1, len(b))
+				if !oneByte {
+					n = rapid.IntRange(n, len(b)).Draw(r, "piece")
+				}
+				pieces = append(pieces, bytes.Clone(b[:n]))
+				b = b[n:]
 			}
-			piece := append([]byte(nil), b[:n]...)
-			d.Feed(at, o.from, piece)
-			clear(piece) // the decoder must not have kept it
+			d.Feed(at, o.from, pieces[0], pieces[1:]...)
+			for _, p := range pieces {
+				clear(p) // the decoder must not have kept it
+			}
 			if rests {
 				d.Rest()
 			}
-			b = b[n:]
 		}
 	}
 	give(len(rec.ops))
