@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -98,18 +100,29 @@ func TestIdleConnectionEndsInOrder(t *testing.T) {
 // A deadline that was set before bytes moved does not end the connection.
 func TestBusyConnectionIsNotIdle(t *testing.T) {
 	conf := service(Echo(), nil)
-	conf.IdleTimeout = 300 * time.Millisecond
-	f := start(t, conf)
-	c := f.mustDialTLS(&tls.Config{})
-	for begin := time.Now(); time.Since(begin) < 2*conf.IdleTimeout; {
-		wantEcho(t, c, "still here")
-		time.Sleep(5 * time.Millisecond)
-	}
-	c.Close()
-	f.stop()
-	if s := f.seen.find("close"); len(s) != 0 {
-		t.Errorf("steps %+v", s)
-	}
+	conf.Authority, conf.IdleTimeout = authority(), time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		seen := new(recorder)
+		conf.Observer = seen
+		s, err := New(conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		near, far := net.Pipe()
+		var serving sync.WaitGroup
+		serving.Go(func() { s.ServeConn(t.Context(), near) })
+		c := tls.Client(far, &tls.Config{InsecureSkipVerify: true})
+		for range 5 {
+			wantEcho(t, c, "still here")
+			time.Sleep(conf.IdleTimeout - time.Second)
+		}
+		c.Close()
+		serving.Wait()
+		if s := seen.find("close"); len(s) != 0 {
+			t.Errorf("steps %+v", s)
+		}
+	})
 }
 
 func TestClientThatNeverReads(t *testing.T) {
