@@ -143,8 +143,10 @@ func TestPortScan(t *testing.T) {
 	}
 	h.wantPorts(0)
 	h.rec.wait("the end of all endpoints", func() bool { return h.stack.Stats() == Stats{} })
-	if n := runtime.NumGoroutine(); n > goroutines {
-		t.Errorf("%d goroutines are left, there were %d", n, goroutines)
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) { // netstack's timers have them
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines are left, there were %d", runtime.NumGoroutine(), goroutines)
+		}
 	}
 }
 
