@@ -105,14 +105,14 @@ func (h *history) keep(e *event.Event) {
 
 // add keeps an event, and reports whether another one had to go for it.
 func (r *record) add(e *event.Event) (dropped bool) {
-	r.bytes += sizeOf(e)
+	r.bytes += e.Size()
 	switch {
 	case r.nPacked+len(r.first) < keptOf:
 		r.first = append(r.first, e)
 	case len(r.last) < keptOf:
 		r.last = append(r.last, e)
 	default:
-		r.bytes -= sizeOf(r.last[r.next])
+		r.bytes -= r.last[r.next].Size()
 		r.last[r.next] = e
 		r.next = (r.next + 1) % keptOf
 		return true
@@ -150,7 +150,7 @@ func (h *history) pack(conn uint64, p *pack.Packed) {
 	}
 	before := r.bytes
 	for _, e := range r.first[:n] {
-		r.bytes -= sizeOf(e)
+		r.bytes -= e.Size()
 	}
 	r.bytes += p.Size()
 	h.status.Bytes += r.bytes - before

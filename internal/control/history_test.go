@@ -156,7 +156,7 @@ func TestHistoryCounts(t *testing.T) {
 	for id, r := range h.records {
 		kept := slices.Concat(r.first, r.last)
 		for _, e := range kept {
-			bytes += sizeOf(e)
+			bytes += e.Size()
 			if e.Conn != id {
 				t.Fatalf("an event of connection %d is kept for %d", e.Conn, id)
 			}
@@ -200,7 +200,7 @@ func TestSizeOf(t *testing.T) {
 			if err := json.Unmarshal(line, es[i]); err != nil {
 				t.Fatal(err)
 			}
-			estimate += sizeOf(es[i])
+			estimate += es[i].Size()
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
