@@ -63,7 +63,7 @@ type Config struct {
 	// that they are not inferred: Server for a stack of ours, NoSide for
 	// packets of others.
 	Endpoint event.Side
-	// Sinks take the events, in this order.
+	// Sinks take the events, in this order, but each BatchSink a little later.
 	Sinks []Sink
 	// KeyLog takes the secrets. Nil means nobody.
 	KeyLog KeyLog
