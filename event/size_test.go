@@ -1,9 +1,11 @@
 package event
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"runtime"
 	"testing"
 	"time"
 	"unsafe"
@@ -46,6 +48,45 @@ func TestSize(t *testing.T) {
 			if got := e.Size(); got != want {
 				t.Fatalf("%s: %d, want %d: %s", k, got, want, e.AppendJSON(nil))
 			}
+		}
+	}
+}
+
+// The estimate of an event's memory is near what the runtime needs for it.
+func TestSizeInMemory(t *testing.T) {
+	hello, err := json.Marshal(Event{Conn: 1, N: 1, View: Wire, Body: &Message{
+		Type: 1, Frames: []uint64{1, 2}, ClientHello: &ClientHello{
+			ServerName: "a.long.name.of.some.host.example", ALPN: []string{"h2", "http/1.1"},
+			CipherSuites: make([]CipherSuite, 40),
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment, err := json.Marshal(Event{Conn: 1, N: 1, View: Wire, Body: &Segment{Flags: SYN}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, line := range map[string][]byte{"segment": segment, "hello": hello} {
+		const n = 1_000
+		es := make([]*Event, n)
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		estimate := 0
+		for i := range es {
+			es[i] = new(Event)
+			if err := json.Unmarshal(line, es[i]); err != nil {
+				t.Fatal(err)
+			}
+			estimate += es[i].Size()
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		runtime.KeepAlive(es)
+		used := int(after.HeapAlloc) - int(before.HeapAlloc)
+		if estimate < used/2 || estimate > used*2 {
+			t.Errorf("%s: estimated %d bytes, used %d", name, estimate/n, used/n)
 		}
 	}
 }

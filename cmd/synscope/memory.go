@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"time"
 )
 
@@ -64,16 +65,28 @@ func (r *rest) due(now time.Time, allocated, live uint64) bool {
 	return true
 }
 
-// giveBackAtRest gives memory back whenever it is due, until the process ends.
-func giveBackAtRest() {
-	go func() {
-		var r rest
-		for now := range time.Tick(restPeriod) {
-			if r.due(now, metric("/gc/heap/allocs:bytes"), liveBytes()) {
-				debug.FreeOSMemory()
+// giveBackAtRest gives memory back whenever it is due, until stop is called.
+func giveBackAtRest() (stop func()) {
+	quit := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		tick := time.NewTicker(restPeriod)
+		defer tick.Stop()
+		for r := (rest{}); ; {
+			select {
+			case <-quit:
+				return
+			case now := <-tick.C:
+				if r.due(now, metric("/gc/heap/allocs:bytes"), liveBytes()) {
+					debug.FreeOSMemory()
+				}
 			}
 		}
-	}()
+	})
+	return func() {
+		close(quit)
+		watching.Wait()
+	}
 }
 
 // liveBytes returns what the last collection found in use.

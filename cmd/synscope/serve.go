@@ -74,7 +74,7 @@ func (d *daemon) run(ctx context.Context) error {
 		ctx = context.Background()
 	}
 	keepHeadroom()
-	giveBackAtRest()
+	defer giveBackAtRest()()
 	d.log = slog.New(newLineHandler(d.stderr))
 	stack.LogTo(func(text string) { d.log.Warn("netstack: " + text) })
 	signals := make(chan os.Signal, 4)

@@ -155,7 +155,7 @@ func (h *history) pack(conn uint64, p *pack.Packed) {
 	r.bytes += p.Size()
 	h.status.Bytes += r.bytes - before
 	r.packed, r.nPacked = append(r.packed, p), r.nPacked+n
-	r.first = append([]*event.Event(nil), r.first[n:]...)
+	r.first = append([]*event.Event(nil), r.first[n:]...) // slices.Clone of none keeps the array
 }
 
 // A past is what was kept of a connection at some time.

@@ -1,9 +1,7 @@
 package control
 
 import (
-	"encoding/json"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"testing"
 
@@ -170,45 +168,6 @@ func TestHistoryCounts(t *testing.T) {
 	}
 	if s.DroppedConnections == 0 || s.DroppedEvents == 0 {
 		t.Errorf("nothing was dropped: %+v", s)
-	}
-}
-
-// The estimate of an event's memory is near what the runtime needs for it.
-func TestSizeOf(t *testing.T) {
-	hello, err := json.Marshal(event.Event{Conn: 1, N: 1, View: event.Wire, Body: &event.Message{
-		Type: 1, Frames: []uint64{1, 2}, ClientHello: &event.ClientHello{
-			ServerName: "a.long.name.of.some.host.example", ALPN: []string{"h2", "http/1.1"},
-			CipherSuites: make([]event.CipherSuite, 40),
-		},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	segment, err := json.Marshal(event.Event{Conn: 1, N: 1, View: event.Wire, Body: &event.Segment{Flags: event.SYN}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, line := range map[string][]byte{"segment": segment, "hello": hello} {
-		const n = 1_000
-		es := make([]*event.Event, n)
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		estimate := 0
-		for i := range es {
-			es[i] = new(event.Event)
-			if err := json.Unmarshal(line, es[i]); err != nil {
-				t.Fatal(err)
-			}
-			estimate += es[i].Size()
-		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		runtime.KeepAlive(es)
-		used := int(after.HeapAlloc) - int(before.HeapAlloc)
-		if estimate < used/2 || estimate > used*2 {
-			t.Errorf("%s: estimated %d bytes, used %d", name, estimate/n, used/n)
-		}
 	}
 }
 

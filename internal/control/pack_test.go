@@ -50,13 +50,12 @@ func TestHistoryPacks(t *testing.T) {
 	}
 	f.whole(4)
 	f.whole(5)
-	if s, fresh := h.snapshot(), newHistory(Limits{Ended: 2, Bytes: roomy}); true {
-		f := newFeed(fresh)
-		f.whole(1)
-		f.whole(2)
-		if want := fresh.snapshot().Bytes; s.Bytes != want {
-			t.Errorf("%d bytes are kept, want %d as if nothing had been packed", s.Bytes, want)
-		}
+	fresh := newHistory(Limits{Ended: 2, Bytes: roomy})
+	f = newFeed(fresh)
+	f.whole(1)
+	f.whole(2)
+	if got, want := h.snapshot().Bytes, fresh.snapshot().Bytes; got != want {
+		t.Errorf("%d bytes are kept, want %d as if nothing had been packed", got, want)
 	}
 }
 

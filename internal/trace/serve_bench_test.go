@@ -25,12 +25,9 @@ func BenchmarkServe(b *testing.B) {
 	}{{"TLS13", (*served).handshake}, {"Connect", func(*served, testing.TB) {}}} {
 		b.Run(x.name, func(b *testing.B) {
 			written := new(counter)
-			t := &Tracer{engine: newEngine(Config{
+			t := unstarted(Config{
 				Device: "syn0", Endpoint: event.Server, Sinks: []Sink{jsonlines.NewWriter(io.Discard, nil), &kept{}, written},
-			}, defaultLimits, time.Now())}
-			t.q.limits, t.q.waker = &t.limits, newWaker()
-			t.histories.limits, t.histories.byFlow = &t.limits, make(map[event.Flow]*history)
-			t.engine.histories = &t.histories
+			}, defaultLimits)
 
 			s := &served{Tracer: t, flow: testFlow, now: t.now, seq: [3]uint32{event.Client: 1000, event.Server: 900_000}}
 			s.connect()

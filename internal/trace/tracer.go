@@ -23,6 +23,13 @@ type Tracer struct {
 func New(cfg Config) *Tracer { return newTracer(cfg, defaultLimits) }
 
 func newTracer(cfg Config, l limits) *Tracer {
+	t := unstarted(cfg, l)
+	go t.run()
+	return t
+}
+
+// unstarted returns a Tracer whose goroutine does not run.
+func unstarted(cfg Config, l limits) *Tracer {
 	t := &Tracer{
 		quit:   make(chan struct{}),
 		done:   make(chan struct{}),
@@ -31,7 +38,6 @@ func newTracer(cfg Config, l limits) *Tracer {
 	t.q.limits, t.q.waker = &t.limits, newWaker()
 	t.histories.limits, t.histories.byFlow = &t.limits, make(map[event.Flow]*history)
 	t.engine.histories = &t.histories
-	go t.run()
 	return t
 }
 
