@@ -37,7 +37,7 @@ const (
 func TestLoss(t *testing.T) {
 	t.Parallel()
 	const conns, each = 4, 25_000 // bytes in each direction
-	l := newLab(t, "--service", "echo", "--no-offload", "--time-wait", "60s", "--handshake-timeout", "3m")
+	l := newLab(t, "--service", "echo", "--no-offload", "--time-wait", "60s", "--half-open-timeout", "3m", "--handshake-timeout", "3m")
 	client := l.addClientNamespace()
 	l.nft(`
 		add table inet loss
